@@ -73,7 +73,9 @@ def complain(name: str, error: BaseException, code: int) -> int:
 def command(name: str, arguments: list[str]) -> None:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
-        raise ValueError(f"no such command; {f'did you mean {close[0]}?' if close else 'yanmo --help lists them'}")
+        raise ValueError(
+            f"no such command; {f'did you mean {close[0]}?' if close else 'yanmo --help lists them'}"
+        )
     module = importlib.import_module(f"yanmo.commands.{name}")
     if any(word in ("-h", "--help") for word in arguments):
         print(command_help(name, module))
@@ -100,7 +102,10 @@ def command_help(name: str, module: Any) -> str:
 
     def entry(setting: Setting) -> list[str]:
         default = "required" if setting.required else f"default {show(setting.default)}"
-        return [f"  {bold('--' + setting.name)}  ({type_name(setting.type)}; {default})", f"      {setting.help}"]
+        return [
+            f"  {bold('--' + setting.name)}  ({type_name(setting.type)}; {default})",
+            f"      {setting.help}",
+        ]
 
     lines = [f"yanmo {name} [FILE.toml] [--setting value ...]", "", module.__doc__.strip(), ""]
     return "\n".join(lines + [line for setting in settings for line in entry(setting)])

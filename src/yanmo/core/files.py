@@ -78,9 +78,8 @@ def open_binary(path: Path) -> BinaryIO:
             return cast(BinaryIO, lzma.open(path, "rb"))
         case ".zst":
             # read_across_frames: a .zst may be several frames one after the other, as `cat a.zst b.zst` makes.
-            reader = zstandard.ZstdDecompressor().stream_reader(
-                open(path, "rb"), read_across_frames=True, closefd=True
-            )
+            raw = open(path, "rb")  # noqa: SIM115 the reader closes it
+            reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True)
             return cast(BinaryIO, reader)
     return open(path, "rb")
 

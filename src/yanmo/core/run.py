@@ -24,7 +24,14 @@ import filelock
 import orjson
 import tomli_w
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 import yanmo
@@ -113,8 +120,9 @@ class RichBar:
         self._task = progress.add_task(label, total=total, figures="")
 
     def advance(self, amount: float, **figures: Any) -> None:
-        shown = {"figures": figure_text(figures)} if figures else {}
-        self._progress.update(self._task, advance=amount, **shown)
+        self._progress.advance(self._task, amount)
+        if figures:
+            self._progress.update(self._task, figures=figure_text(figures))
 
 
 class PlainBar:
@@ -208,7 +216,9 @@ def _claim(settings: CommandSettings, command: str, inputs: dict[str, str]) -> N
     elif settings.resume and ours:
         _check_same_run(settings, command, inputs)
     elif settings.overwrite or settings.resume:
-        raise ValueError(f"--out {out}: not empty and not written by yanmo (no run.toml); give another directory")
+        raise ValueError(
+            f"--out {out}: not empty and not written by yanmo (no run.toml); give another directory"
+        )
     else:
         raise ValueError(f"--out {out}: not empty; --resume goes on there, --overwrite empties it first")
 
@@ -218,14 +228,16 @@ def _check_same_run(settings: CommandSettings, command: str, inputs: dict[str, s
     table = read_toml(settings.out / "run.toml")
     before = table.get(PROVENANCE, {})
     if before.get("command") != command:
-        raise ValueError(f"--out {settings.out}: holds the output of `yanmo {before.get('command')}`, not `{command}`")
+        raise ValueError(
+            f"--out {settings.out}: holds the output of `yanmo {before.get('command')}`, not `{command}`"
+        )
     old, new = flatten(table), flatten(to_dict(settings))
     free = {"out", "resume", "overwrite"} | set(getattr(settings, "MAY_CHANGE", ()))
     for setting in describe(type(settings)):
         name = setting.name
         if name not in free and str(old.get(name)) != str(new.get(name)):
             raise ValueError(
-                f"--resume: --{name} was {old.get(name)} and is now {new.get(name)}; keep it, or give another --out"
+                f"--resume: --{name} was {old.get(name)}, is now {new.get(name)}; keep it, or give another --out"
             )
     for path, digest in inputs.items():
         if before.get("inputs", {}).get(path, digest) != digest:
@@ -285,8 +297,12 @@ def git_commit() -> str:
     """The commit of the checkout that this package runs from, `-dirty` if changed; `none` if installed."""
     git = ["git", "-C", str(Path(yanmo.__file__).parent)]
     try:
-        top = subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
-        done = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, check=True, text=True)
+        top = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True
+        )
+        done = subprocess.run(
+            [*git, "describe", "--always", "--dirty"], capture_output=True, check=True, text=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "none"
     return done.stdout.strip() if top.stdout else "none"
