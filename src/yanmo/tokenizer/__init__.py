@@ -1,0 +1,1 @@
+"""Text and token ids: training a vocabulary, loading one, and rendering conversations."""
