@@ -1,1 +1,1 @@
-"""The Transformer and what reads, writes and runs it. Knows tokens only as numbers: no tokenizer, no text, no training."""
+"""The Transformer and what reads, writes and runs it. Tokens are numbers here: no tokenizer, no text."""
