@@ -82,7 +82,9 @@ def command(name: str, arguments: list[str]) -> None:
         return
     from yanmo.core.settings import parse
 
-    module.main(parse(module.Settings, arguments))
+    # `run` takes its recipe's stages as flags too, which no dataclass can list.
+    own_parse = getattr(module, "parse", None)
+    module.main(own_parse(arguments) if own_parse else parse(module.Settings, arguments))
 
 
 def overview() -> str:

@@ -35,7 +35,7 @@ from rich.progress import (
 from rich.table import Table
 
 import yanmo
-from yanmo.core.files import atomic_write, fingerprint, write_json
+from yanmo.core.files import atomic_write, fingerprint, read_json, write_json
 from yanmo.core.settings import PROVENANCE, CommandSettings, describe, flatten, read_toml, to_dict
 
 LIBRARIES = ("torch", "numpy", "tokenizers", "safetensors")
@@ -194,7 +194,9 @@ def open_run(settings: CommandSettings, device: str | None = None) -> Iterator[R
     run = Run(settings.out, command)
     try:
         _claim(settings, command, inputs)
-        run.finished_before = settings.resume and (settings.out / "report.json").is_file()
+        if settings.resume and (settings.out / "report.json").is_file():
+            run.finished_before = True
+            run.report = read_json(settings.out / "report.json")
         atomic_write(settings.out / "run.toml", _run_toml(settings, command, inputs, device))
         yield run
         run.write_report()
@@ -231,13 +233,15 @@ def _check_same_run(settings: CommandSettings, command: str, inputs: dict[str, s
         raise ValueError(
             f"--out {settings.out}: holds the output of `yanmo {before.get('command')}`, not `{command}`"
         )
+    if getattr(settings, "RERUN", False):
+        return
     old, new = flatten(table), flatten(to_dict(settings))
     free = {"out", "resume", "overwrite"} | set(getattr(settings, "MAY_CHANGE", ()))
     for setting in describe(type(settings)):
         name = setting.name
         if name not in free and str(old.get(name)) != str(new.get(name)):
             raise ValueError(
-                f"--resume: --{name} was {old.get(name)}, is now {new.get(name)}; keep it, or give another --out"
+                f"--resume: --{name} was {old.get(name)}, is now {new.get(name)}; keep it or change --out"
             )
     for path, digest in inputs.items():
         if before.get("inputs", {}).get(path, digest) != digest:

@@ -1,0 +1,254 @@
+"""The one training loop. Every stage differs only in the model, the batches and the loss it hands in.
+
+    for each step:   batch -> micro-batches -> loss sums -> one division by the count of targets -> update
+
+The gradient of a step is that of the mean over all targets of the global batch, whatever the micro-batches (and,
+later, processes) it was computed in: sums are divided once, by a count known before the first backward pass.
+The loop holds no state beyond `Progress`, the weights and the optimizers, so it resumes bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from yanmo.core import device as hardware
+from yanmo.core.run import Bar, Run, duration
+from yanmo.core.signals import Failure, Stop, deferred
+from yanmo.model.transformer import Transformer
+from yanmo.train.losses import IGNORE
+from yanmo.train.optimizers import set_learning_rate
+from yanmo.train.schedule import Schedule
+from yanmo.train.settings import TrainSettings
+from yanmo.train.state import Progress
+
+Batch = dict[str, Tensor]
+Batches = Callable[[int], Iterator[Batch]]
+"""start -> the batches number start, start + 1, ...: a pure function of (seed, number)."""
+Loss = Callable[[Any, Batch], Tensor]
+"""(model, batch) -> sum of nats over the batch's targets, a scalar."""
+
+MICRO_TOKENS = 8192
+"""Tokens that go through the model at once unless --train.micro-batch-size says otherwise."""
+PATIENCE = 5
+"""Steps in a row without a finite gradient after which a run gives up."""
+FP16_SCALE, FP16_GROWTH = 2.0**16, 2000
+"""Initial fp16 loss scale, and the finite steps after which it doubles (PyTorch's GradScaler's defaults)."""
+
+
+@dataclass
+class Hooks:
+    """What a stage does now and then. `validate` gives figures to log; `save` writes a checkpoint."""
+
+    validate: Callable[[bool], dict[str, float]]
+    save: Callable[[Progress], None]
+
+
+def fit(
+    model: Transformer,
+    loss: Loss,
+    batches: Batches,
+    optimizers: list[torch.optim.Optimizer],
+    schedule: Schedule,
+    settings: TrainSettings,
+    progress: Progress,
+    hooks: Hooks,
+    run: Run,
+) -> None:
+    """Train from `progress.step` to the schedule's end.
+
+    Raises: Failure: the loss stays NaN or infinite, or the last checkpoint cannot be written.
+    KeyboardInterrupt, Terminated: after a checkpoint, when the user asked to stop.
+    """
+    meter = Meter(model, settings, progress)
+    total = schedule.total_steps
+    unlucky = 0
+    with deferred() as stop, run.progress("train", total, "steps") as bar:
+        bar.advance(progress.step)
+        for batch in batches(progress.step):
+            if progress.step >= total:
+                break
+            progress.multiplier = schedule(progress.step)
+            set_learning_rate(optimizers, progress.multiplier)
+            nats, targets, norm = train_step(model, loss, batch, optimizers, settings, progress)
+            progress.step += 1
+            progress.tokens += targets
+            unlucky = 0 if math.isfinite(norm) else unlucky + 1
+            if unlucky == PATIENCE:
+                raise Failure(_nan_advice(progress, nats))
+            meter.step(run, bar, nats, targets, norm)
+            last = progress.step == total
+            if last or _due(settings.eval_every, progress.step):
+                figures = hooks.validate(last)
+                meter.validated(run, bar, figures)
+            if last or stop or _due(settings.save_every, progress.step):
+                _save(hooks, progress, run, must=last or bool(stop))
+            if stop and not last:
+                _leave(stop, run, progress)
+    run.report |= meter.summary()
+
+
+def train_step(
+    model: nn.Module,
+    loss: Loss,
+    batch: Batch,
+    optimizers: list[torch.optim.Optimizer],
+    settings: TrainSettings,
+    progress: Progress,
+) -> tuple[float, int, float]:
+    """One update of the weights, skipped when the gradient is not finite.
+
+    Returns the mean nats a target, the number of targets and the gradient norm before clipping.
+    """
+    weights = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    targets = int((batch["labels"] != IGNORE).sum())
+    scale = progress.loss_scale / max(targets, 1)
+    nats = 0.0
+    for rows in micro_batches(batch, settings, weights[0].device):
+        total = loss(model, rows)
+        (total * scale).backward()
+        nats += float(total.detach())
+    norm = gradient_norm(weights) / progress.loss_scale
+    if math.isfinite(norm):
+        clipped = settings.clip / norm if settings.clip and norm > settings.clip else 1.0
+        factor = clipped / progress.loss_scale
+        if factor != 1.0:
+            torch._foreach_mul_([p.grad for p in weights if p.grad is not None], factor)
+        for optimizer in optimizers:
+            optimizer.step()
+    _adapt_loss_scale(progress, settings, math.isfinite(norm))
+    for weight in weights:
+        weight.grad = None
+    return nats / max(targets, 1), targets, norm
+
+
+def micro_batches(batch: Batch, settings: TrainSettings, device: torch.device) -> Iterator[Batch]:
+    """Slices of the batch along its rows, on the device."""
+    rows, length = batch["labels"].shape
+    size = settings.micro_batch_size or max(1, MICRO_TOKENS // length)
+    for start in range(0, rows, size):
+        yield {
+            name: tensor[start : start + size].to(device, non_blocking=True) for name, tensor in batch.items()
+        }
+
+
+def gradient_norm(weights: list[Tensor]) -> float:
+    """Global L2 norm of the gradients; not finite when any of them is not."""
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    norms = torch._foreach_norm(gradients)
+    return float(torch.stack([norm.float() for norm in norms]).norm())
+
+
+def _adapt_loss_scale(progress: Progress, settings: TrainSettings, finite: bool) -> None:
+    """fp16 has few small numbers: keep the loss scaled as high as the gradients stay finite (Micikevicius
+    et al. 2018, arXiv:1710.03740). In bf16 and fp32 the scale is 1 and stays 1."""
+    if not finite:
+        progress.skipped += 1
+        progress.good_steps = 0
+        if progress.loss_scale > 1:
+            progress.loss_scale /= 2
+        return
+    progress.good_steps += 1
+    if settings.dtype == "fp16" and progress.good_steps >= FP16_GROWTH:
+        progress.loss_scale *= 2
+        progress.good_steps = 0
+
+
+def _due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _save(hooks: Hooks, progress: Progress, run: Run, must: bool) -> None:
+    """A checkpoint that fails (a full disk, say) costs nothing but itself, unless it is the last."""
+    try:
+        hooks.save(progress)
+    except OSError as error:
+        if must:
+            raise Failure(f"step {progress.step}: the checkpoint could not be written: {error}") from error
+        run.say(f"warning: step {progress.step}: checkpoint not written: {error}; the older ones are untouched")
+
+
+def _leave(stop: Stop, run: Run, progress: Progress) -> None:
+    run.say(f"stopped at step {progress.step}, saved; the same command with --resume goes on from here")
+    stop.leave()
+
+
+def _nan_advice(progress: Progress, nats: float) -> str:
+    return (
+        f"step {progress.step}: the gradient was not finite {PATIENCE} times in a row (loss {nats:.4g}); the last "
+        "checkpoint is untouched; lower --train.lr, or use --train.dtype fp32 to see whether precision is the cause"
+    )
+
+
+class Meter:
+    """What a run says about itself while it trains: loss, speed, share of the hardware's limit."""
+
+    def __init__(self, model: Transformer, settings: TrainSettings, progress: Progress):
+        self._progress = progress
+        self._settings = settings
+        self._flops_per_token = model.config.flops_per_token(settings.sequence_length)
+        self._peak = max(hardware.peak_flops(next(model.parameters()).device).values())
+        self._seconds = 0.0
+        self._targets = 0
+        self._clock = time.perf_counter()
+        self._first_tokens = progress.tokens
+        self._first_step_seconds: float | None = None
+        self._smooth: float | None = None
+        self._last: dict[str, float] = {}
+
+    def step(self, run: Run, bar: Bar, nats: float, targets: int, norm: float) -> None:
+        now = time.perf_counter()
+        elapsed, self._clock = now - self._clock, now
+        if self._first_step_seconds is None:
+            self._first_step_seconds = elapsed  # compiling, filling caches: not the run's speed
+        else:
+            self._seconds += elapsed
+            self._targets += targets
+        if math.isfinite(nats):
+            self._smooth = nats if self._smooth is None else 0.9 * self._smooth + 0.1 * nats
+        shown = {"loss": self._smooth if self._smooth is not None else nats, **self._last}
+        bar.advance(1, **shown, **self.speed())
+        if self._progress.step % self._settings.log_every == 0 or self._progress.step == 1:
+            run.log(
+                self._progress.step,
+                tokens=self._progress.tokens,
+                loss=nats,
+                gradient_norm=norm,
+                lr=self._settings.lr * self._progress.multiplier,
+                **self.speed(),
+            )
+
+    def validated(self, run: Run, bar: Bar, figures: dict[str, float]) -> None:
+        """Log validation figures; the time they took does not count as training time."""
+        self._clock = time.perf_counter()
+        if not figures:
+            return
+        run.log(self._progress.step, **{f"val_{name}": value for name, value in figures.items()})
+        self._last = {"val": figures["nats_per_token"]}
+        run.report["validation"] = figures
+
+    def speed(self) -> dict[str, float]:
+        if not self._seconds:
+            return {}
+        rate = self._targets / self._seconds
+        return {"tok/s": round(rate), "MFU": round(rate * self._flops_per_token / self._peak, 3)}
+
+    def summary(self) -> dict[str, Any]:
+        figures = self.speed()
+        return {
+            "steps": self._progress.step,
+            "tokens": self._progress.tokens,
+            "skipped_steps": self._progress.skipped,
+            "train_loss": self._smooth,
+            "tokens_per_second": figures.get("tok/s"),
+            "mfu": figures.get("MFU"),
+            "measured_gemm_peak_flops": self._peak,
+            "first_step_seconds": self._first_step_seconds,
+            "training_time": duration(self._seconds),
+        }

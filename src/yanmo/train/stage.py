@@ -1,0 +1,157 @@
+"""What every training stage does around `fit`: device, optimizers, resuming, checkpoints, validation, and at the
+end a loss curve and a table of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from yanmo.core import device as hardware
+from yanmo.core.run import Run
+from yanmo.model.checkpoint import load_model
+from yanmo.model.transformer import Transformer
+from yanmo.tokenizer.load import Tokenizer
+from yanmo.train.fit import FP16_SCALE, Batches, Hooks, Loss, fit
+from yanmo.train.optimizers import build_optimizers
+from yanmo.train.plot import plot_loss
+from yanmo.train.schedule import Schedule, finishing, make_schedule
+from yanmo.train.settings import TrainSettings
+from yanmo.train.state import Progress, checkpoints, damage, latest_checkpoint, load_state, save_checkpoint
+from yanmo.train.validation import validation_loss
+
+FINAL_EVAL_FACTOR = 10
+"""How many times --train.eval-tokens the last validation may score."""
+FINISH_SHARE = 5
+"""Without --train.steps, `--finish` anneals for this fraction of the trunk's steps (a fifth)."""
+COMPILE_TOKENS = 2_000_000
+"""Targets from which a run is long enough for compiling (10 to 40 seconds) to pay, on a CPU."""
+
+
+@dataclass
+class Stage:
+    """The parts of one training command that `train` puts together."""
+
+    settings: TrainSettings
+    build: Callable[[], Transformer]
+    """The model to start from when there is nothing to resume."""
+    tokenizer: Tokenizer
+    loss: Loss
+    batches: Batches
+    batches_per_epoch: int
+    validation: Callable[[int], Iterable[dict[str, Tensor]]]
+    """tokens -> validation batches of at least that many targets, or all there are."""
+    samples: Callable[[Transformer], list[dict[str, str]]]
+    """Prompts and what the finished model says to them."""
+    finish: Path | None = None
+    """A trunk's directory or checkpoint to anneal from, instead of `build`."""
+
+
+def train(stage: Stage, run: Run, resume: bool) -> Transformer:
+    """Run the stage to its end in `run.path` and return the trained model."""
+    settings = resolve(stage.settings)
+    torch.manual_seed(settings.seed)
+    begin = starting_point(stage, run, resume)
+    model = load_model(begin) if begin else stage.build()
+    model.to(settings.device)
+    model.compute_dtype = hardware.DTYPES[settings.dtype]
+    optimizers = build_optimizers(model, settings)
+    progress = Progress(loss_scale=FP16_SCALE if settings.dtype == "fp16" else 1.0)
+    if begin:
+        progress = load_state(begin, model, optimizers)
+        run.say(f"going on from {begin} (step {progress.step})")
+    schedule = plan_schedule(stage, progress)
+    if run.finished_before and progress.step >= schedule.total_steps:
+        run.say(f"{run.path} is finished ({progress.step} steps); more --train.steps would go on from here")
+        return model
+    announce(stage, run, model, schedule)
+    if wants_compile(settings, stage, schedule):
+        for layer in model.model.layers:
+            layer.compile()
+
+    def validate(last: bool) -> dict[str, float]:
+        wanted = settings.eval_tokens * (FINAL_EVAL_FACTOR if last else 1)
+        return validation_loss(model, stage.tokenizer, stage.validation(wanted))
+
+    def save(progress: Progress) -> None:
+        save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep)
+
+    fit(model, stage.loss, stage.batches, optimizers, schedule, settings, progress, Hooks(validate, save), run)
+    conclude(stage, run, model)
+    return model
+
+
+def resolve(settings: TrainSettings) -> TrainSettings:
+    """Settings with every `auto` decided. Raises: ValueError: a GPU is asked for and there is none."""
+    device = hardware.choose_device(settings.device)
+    dtype = hardware.choose_dtype(settings.dtype, device)
+    names = {value: name for name, value in hardware.DTYPES.items()}
+    return replace(settings, device=device.type, dtype=names[dtype])
+
+
+def starting_point(stage: Stage, run: Run, resume: bool) -> Path | None:
+    """The checkpoint to load: this run's newest whole one, else the trunk to finish, else none."""
+    if resume and (mine := latest_checkpoint(run.path, run.say)):
+        return mine
+    if stage.finish is None:
+        return None
+    trunk = stage.finish
+    found = trunk if (trunk / "progress.json").is_file() else latest_checkpoint(trunk, run.say)
+    if found is None:
+        raise ValueError(f"--init {trunk}: no whole checkpoint there to finish from (its state/ is needed)")
+    if fault := damage(found):
+        raise ValueError(f"--init {found}: {fault}")
+    return found
+
+
+def plan_schedule(stage: Stage, progress: Progress) -> Schedule:
+    """The learning rate's course. A finishing run falls from where its trunk stood, whatever the trunk's course."""
+    settings = stage.settings
+    if stage.finish is None:
+        return make_schedule(settings, settings.steps or math.ceil(settings.epochs * stage.batches_per_epoch))
+    if progress.finish_start is None:
+        progress.finish_start, progress.finish_peak = progress.step, progress.multiplier
+    start = progress.finish_start
+    steps = settings.steps or max(1, start // FINISH_SHARE)
+    return finishing(start, progress.finish_peak, start + steps, settings.min_lr_ratio)
+
+
+def wants_compile(settings: TrainSettings, stage: Stage, schedule: Schedule) -> bool:
+    """Compile when told to, or when a compiler is at hand and the run is long enough."""
+    if settings.compile is not None:
+        return settings.compile
+    targets = schedule.total_steps * settings.batch_size * settings.sequence_length
+    return hardware.can_compile(torch.device(settings.device)) and targets >= COMPILE_TOKENS
+
+
+def announce(stage: Stage, run: Run, model: Transformer, schedule: Schedule) -> None:
+    settings, config = resolve(stage.settings), model.config
+    tokens = schedule.total_steps * settings.batch_size * settings.sequence_length
+    run.say(
+        f"{config.model_type}, {config.parameter_count() / 1e6:.2f} M parameters "
+        f"({config.hidden_size} x {config.num_hidden_layers}, vocabulary {config.vocab_size:,}); "
+        f"{schedule.total_steps:,} steps of {settings.batch_size} x {settings.sequence_length} = "
+        f"{tokens / 1e6:.2f} M tokens; {settings.optimizer}, {settings.dtype} on {settings.device}"
+    )
+    run.report |= {"parameters": config.parameter_count(), "device": settings.device, "dtype": settings.dtype}
+
+
+def conclude(stage: Stage, run: Run, model: Transformer) -> None:
+    """The picture and the samples that every training run ends with."""
+    picture = plot_loss(run.path)
+    samples = stage.samples(model)
+    run.report["samples"] = samples
+    if samples:
+        run.table("samples", ["prompt", "continuation"], [[s["prompt"], s["completion"]] for s in samples])
+    summary: dict[str, Any] = run.report.get("validation", {})
+    if summary:
+        run.say(
+            f"validation: {summary['nats_per_token']:.4f} nats/token, {summary['bits_per_byte']:.4f} bits/byte, "
+            f"{summary['bits_per_character']:.4f} bits/character"
+        )
+    run.say(f"model: {run.path}   checkpoints: {len(checkpoints(run.path))}   loss curve: {picture}")
