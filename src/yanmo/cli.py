@@ -15,19 +15,7 @@ import traceback
 from typing import Any
 
 import yanmo
-
-COMMANDS = {
-    "demo": "the whole road on a corpus the package makes itself, in minutes, on two CPU cores",
-    "run": "a recipe: stages in order; finished ones are skipped",
-    "clean": "raw corpora -> clean documents, with a reason for everything removed",
-    "tokenizer": "documents -> a tokenizer, with a report of what it covers",
-    "pack": "documents -> token shards",
-    "pretrain": "token shards -> a base model",
-    "sft": "a base model + conversations -> a model that answers",
-    "generate": "a model + a file of prompts -> completions",
-    "evaluate": "a model -> scores",
-    "chat": "talk to a model in the terminal",
-}
+from yanmo.commands import COMMANDS
 
 MISTAKES = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 

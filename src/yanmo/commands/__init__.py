@@ -1,0 +1,14 @@
+"""The table of contents: every command of `yanmo`, one file each, in the order in which one meets them."""
+
+COMMANDS = {
+    "demo": "the whole road on a corpus the package makes itself, in minutes, on two CPU cores",
+    "run": "a recipe: stages in order; finished ones are skipped",
+    "clean": "raw corpora -> clean documents, with a reason for everything removed",
+    "tokenizer": "documents -> a tokenizer, with a report of what it covers",
+    "pack": "documents -> token shards",
+    "pretrain": "token shards -> a base model",
+    "sft": "a base model + conversations -> a model that answers",
+    "generate": "a model + a file of prompts -> completions",
+    "evaluate": "a model -> scores",
+    "chat": "talk to a model in the terminal",
+}

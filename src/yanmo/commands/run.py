@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from yanmo.cli import COMMANDS
+from yanmo.commands import COMMANDS
 from yanmo.core.files import read_json
 from yanmo.core.settings import (
     PROVENANCE,
