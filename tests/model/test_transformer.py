@@ -11,7 +11,8 @@ from yanmo.model.transformer import Transformer, zero_residual_projections
 VARIANTS = [
     {},
     {"num_key_value_heads": 2, "tie_word_embeddings": False},
-    {"num_key_value_heads": 1, "rope_theta": 500.0, "head_dim": 12, "rms_norm_eps": 1e-3, "hidden_act": "relu2"},
+    {"num_key_value_heads": 1, "rope_theta": 500.0, "head_dim": 12},
+    {"rms_norm_eps": 1e-3, "hidden_act": "relu2"},
 ]
 
 

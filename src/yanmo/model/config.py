@@ -32,7 +32,7 @@ class ModelConfig:
     head_dim: int | None = None
     """Width of one head; by default hidden-size / num-attention-heads."""
     max_position_embeddings: int = 1024
-    """Longest context in tokens."""
+    """Longest context in tokens; `yanmo pretrain` reads 0 as --train.sequence-length."""
     rope_theta: float = 10000.0
     """Base of the rotary position frequencies."""
     rms_norm_eps: float = 1e-6
@@ -176,6 +176,8 @@ class ModelConfig:
         given = {name: table[name] for name in required} | {
             name: table.get(name, default) for name, default in defaults.items()
         }
+        if wrong := [name for name, value in given.items() if isinstance(value, str) and name != "hidden_act"]:
+            raise ValueError(f"{wrong[0]}: {given[wrong[0]]!r} is not a number")
         return cls(
             **given, rope_theta=_rope_theta(table), qkv_bias=family == "qwen2", qk_norm=family == "qwen3"
         ).validate()
