@@ -1,8 +1,8 @@
 """Token shards -> a base model (a Hugging Face directory), by next-token prediction.
 
-    yanmo pretrain --data runs/pack --model.hidden-size 512 --model.num-hidden-layers 8 --train.steps 5000
-    yanmo pretrain --data runs/pack --out runs/pretrain --resume
-    yanmo pretrain --data runs/pack --init runs/trunk --finish --train.steps 500 --out runs/finished
+yanmo pretrain --data runs/pack --model.hidden-size 512 --model.num-hidden-layers 8 --train.steps 5000
+yanmo pretrain --data runs/pack --out runs/pretrain --resume
+yanmo pretrain --data runs/pack --init runs/trunk --finish --train.steps 500 --out runs/finished
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ def main(settings: Settings) -> None:
     with open_run(settings) as run:
         shards, hyper = open_shards(settings.data), settings.train
         tokenizer = shards.tokenizer()
-        batches = PackedBatches(
-            shards.train, hyper.sequence_length, hyper.batch_size, hyper.seed, tokenizer.end_id
-        )
+        batches = PackedBatches(shards.train, hyper.sequence_length, hyper.batch_size, hyper.seed, tokenizer.end_id)
 
         def validation(targets: int) -> Iterator[dict[str, Tensor]]:
             if len(shards.val) < 2:

@@ -25,9 +25,11 @@ from yanmo.core.settings import (
     build,
     describe,
     flatten,
-    parse as parse_settings,
     read_toml,
     to_dict,
+)
+from yanmo.core.settings import (
+    parse as parse_settings,
 )
 
 NOT_STAGES = ("demo", "run", "chat")
@@ -105,9 +107,7 @@ def run_recipe(
     return outcome
 
 
-def plan(
-    recipe: dict[str, Any], out: Path, changes: list[str], source: str
-) -> dict[str, tuple[str, CommandSettings]]:
+def plan(recipe: dict[str, Any], out: Path, changes: list[str], source: str) -> dict[str, tuple[str, CommandSettings]]:
     """Every stage's command and typed settings, checked before anything runs."""
     tables = {name: dict(table) for name, table in recipe.items() if isinstance(table, dict) and name != PROVENANCE}
     directories = {name: str(out / name) for name in tables}
@@ -163,7 +163,9 @@ def stage_state(settings: CommandSettings, command: str) -> tuple[str, str]:
     if table[PROVENANCE]["command"] != command:
         changed.append("the command changed")
     inputs = table[PROVENANCE]["inputs"]
-    changed += [f"{path} changed" for path, digest in input_fingerprints(settings).items() if inputs.get(path) != digest]
+    changed += [
+        f"{path} changed" for path, digest in input_fingerprints(settings).items() if inputs.get(path) != digest
+    ]
     if changed:
         return "done", f"again: {', '.join(changed[:3])}"
     report = settings.out / "report.json"

@@ -218,9 +218,7 @@ def _claim(settings: CommandSettings, command: str, inputs: dict[str, str]) -> N
     elif settings.resume and ours:
         _check_same_run(settings, command, inputs)
     elif settings.overwrite or settings.resume:
-        raise ValueError(
-            f"--out {out}: not empty and not written by yanmo (no run.toml); give another directory"
-        )
+        raise ValueError(f"--out {out}: not empty and not written by yanmo (no run.toml); give another directory")
     else:
         raise ValueError(f"--out {out}: not empty; --resume goes on there, --overwrite empties it first")
 
@@ -230,9 +228,7 @@ def _check_same_run(settings: CommandSettings, command: str, inputs: dict[str, s
     table = read_toml(settings.out / "run.toml")
     before = table.get(PROVENANCE, {})
     if before.get("command") != command:
-        raise ValueError(
-            f"--out {settings.out}: holds the output of `yanmo {before.get('command')}`, not `{command}`"
-        )
+        raise ValueError(f"--out {settings.out}: holds the output of `yanmo {before.get('command')}`, not `{command}`")
     if getattr(settings, "RERUN", False):
         return
     old, new = flatten(table), flatten(to_dict(settings))
@@ -240,9 +236,7 @@ def _check_same_run(settings: CommandSettings, command: str, inputs: dict[str, s
     for setting in describe(type(settings)):
         name = setting.name
         if name not in free and str(old.get(name)) != str(new.get(name)):
-            raise ValueError(
-                f"--resume: --{name} was {old.get(name)}, is now {new.get(name)}; keep it or change --out"
-            )
+            raise ValueError(f"--resume: --{name} was {old.get(name)}, is now {new.get(name)}; keep it or change --out")
     for path, digest in inputs.items():
         if before.get("inputs", {}).get(path, digest) != digest:
             raise ValueError(f"--resume: {path} has changed since this run began; give another --out")
@@ -301,12 +295,8 @@ def git_commit() -> str:
     """The commit of the checkout that this package runs from, `-dirty` if changed; `none` if installed."""
     git = ["git", "-C", str(Path(yanmo.__file__).parent)]
     try:
-        top = subprocess.run(
-            [*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True
-        )
-        done = subprocess.run(
-            [*git, "describe", "--always", "--dirty"], capture_output=True, check=True, text=True
-        )
+        top = subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
+        done = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, check=True, text=True)
     except (OSError, subprocess.CalledProcessError):
         return "none"
     return done.stdout.strip() if top.stdout else "none"

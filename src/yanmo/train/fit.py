@@ -130,12 +130,13 @@ def train_step(
 
 def micro_batches(batch: Batch, settings: TrainSettings, device: torch.device) -> Iterator[Batch]:
     """Slices of the batch along its rows, on the device."""
-    rows, length = batch["labels"].shape
-    size = settings.micro_batch_size or max(1, MICRO_TOKENS // length)
-    for start in range(0, rows, size):
-        yield {
-            name: tensor[start : start + size].to(device, non_blocking=True) for name, tensor in batch.items()
-        }
+    size = rows_at_once(settings)
+    for start in range(0, len(batch["labels"]), size):
+        yield {name: tensor[start : start + size].to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def rows_at_once(settings: TrainSettings) -> int:
+    return settings.micro_batch_size or max(1, MICRO_TOKENS // settings.sequence_length)
 
 
 def gradient_norm(weights: list[Tensor]) -> float:

@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
                 self._update(list(same), shape, group)
 
     def _update(self, weights: list[Tensor], shape: tuple[int, ...], group: dict[str, Any]) -> None:
-        gradients = [weight.grad for weight in weights]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         buffers = [self._buffer(weight) for weight in weights]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         looking_ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])
@@ -79,7 +79,10 @@ def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.op
     matrices = {name: p for name, p in named.items() if name not in tables and name not in vectors}
     if settings.optimizer == "adamw":
         decayed = [*matrices.values(), *tables.values()]
-        groups = [_group(decayed, settings.lr, settings.weight_decay), _group(vectors.values(), settings.lr, 0.0)]
+        groups = [
+            _group(decayed, settings.lr, settings.weight_decay),
+            _group(vectors.values(), settings.lr, 0.0),
+        ]
         return [_adamw(groups, settings)]
     tied = not any("lm_head" in name for name in tables)
     groups = [_group(vectors.values(), settings.lr * settings.norm_lr_ratio, 0.0)]
@@ -112,7 +115,7 @@ def set_learning_rate(optimizers: list[torch.optim.Optimizer], multiplier: float
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer], model: nn.Module) -> dict[str, Tensor]:
     """All optimizer state as `parameter/key` -> tensor: plain data for safetensors, nothing to unpickle."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
         f"{names[parameter]}/{key}": value
         for optimizer in optimizers

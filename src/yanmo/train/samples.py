@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from yanmo.model.generate import SamplingSettings, generate
+from yanmo.model.generate import generate
+from yanmo.model.sampling_settings import SamplingSettings
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.chat import render
 from yanmo.tokenizer.load import Tokenizer
@@ -32,11 +33,9 @@ def _complete(
 ) -> list[dict[str, str]]:
     if not prompts:
         return []
-    settings = SamplingSettings(
-        temperature=0.0, repetition_penalty=repetition_penalty, max_new_tokens=SAMPLE_TOKENS
-    )
+    settings = SamplingSettings(temperature=0.0, repetition_penalty=repetition_penalty, max_new_tokens=SAMPLE_TOKENS)
     completions = generate(model, ids, settings, stop_ids)
     return [
-        {"prompt": prompt, "completion": tokenizer.decode(completion)}
+        {"prompt": prompt, "completion": tokenizer.decode(completion.ids), "finish": completion.finish}
         for prompt, completion in zip(prompts, completions, strict=True)
     ]

@@ -17,7 +17,7 @@ from yanmo.core.run import Run
 from yanmo.model.checkpoint import load_model
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
-from yanmo.train.fit import FP16_SCALE, Batches, Hooks, Loss, fit
+from yanmo.train.fit import FP16_SCALE, Batches, Hooks, Loss, fit, rows_at_once
 from yanmo.train.optimizers import build_optimizers
 from yanmo.train.plot import plot_loss
 from yanmo.train.schedule import Schedule, finishing, make_schedule
@@ -76,7 +76,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
 
     def validate(last: bool) -> dict[str, float]:
         wanted = settings.eval_tokens * (FINAL_EVAL_FACTOR if last else 1)
-        return validation_loss(model, stage.tokenizer, stage.validation(wanted))
+        return validation_loss(model, stage.tokenizer, stage.validation(wanted), rows_at_once(settings))
 
     def save(progress: Progress) -> None:
         save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep)
@@ -91,7 +91,8 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     device = hardware.choose_device(settings.device)
     dtype = hardware.choose_dtype(settings.dtype, device)
     names = {value: name for name, value in hardware.DTYPES.items()}
-    return replace(settings, device=device.type, dtype=names[dtype])
+    decided: dict[str, Any] = {"device": device.type, "dtype": names[dtype]}
+    return replace(settings, **decided)
 
 
 def starting_point(stage: Stage, run: Run, resume: bool) -> Path | None:
@@ -144,7 +145,8 @@ def announce(stage: Stage, run: Run, model: Transformer, schedule: Schedule) -> 
 def conclude(stage: Stage, run: Run, model: Transformer) -> None:
     """The picture and the samples that every training run ends with."""
     picture = plot_loss(run.path)
-    samples = stage.samples(model)
+    with torch.compiler.set_stance("force_eager"):  # a few tokens are not worth compiling for
+        samples = stage.samples(model)
     run.report["samples"] = samples
     if samples:
         run.table("samples", ["prompt", "continuation"], [[s["prompt"], s["completion"]] for s in samples])

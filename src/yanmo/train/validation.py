@@ -26,9 +26,9 @@ def first_targets(batches: Iterable[dict[str, Tensor]], limit: int) -> Iterator[
 
 @torch.no_grad()
 def validation_loss(
-    model: Transformer, tokenizer: Tokenizer, batches: Iterable[dict[str, Tensor]], micro_batch_size: int = 16
+    model: Transformer, tokenizer: Tokenizer, batches: Iterable[dict[str, Tensor]], rows: int
 ) -> dict[str, float]:
-    """Mean losses over all targets of `batches` (dicts of (rows, length) tensors as the data room makes them).
+    """Mean losses over all targets of `batches`, dicts of (B, T) tensors, `rows` of them at a time.
 
     Returns nats_per_token, perplexity, bits_per_byte, bits_per_character and the tokens, bytes and characters
     they are over. End tokens count: a text that ends must say so, and that costs nats but no bytes.
@@ -38,10 +38,10 @@ def validation_loss(
     characters_of = torch.from_numpy(tokenizer.char_counts())
     nats, tokens, n_bytes, n_characters = 0.0, 0, 0, 0
     for batch in batches:
-        for start in range(0, len(batch["labels"]), micro_batch_size):
-            rows = {name: part[start : start + micro_batch_size].to(device) for name, part in batch.items()}
-            labels = rows["labels"].flatten()
-            hidden = model(rows["input_ids"], rows["position_ids"], rows["segments"])
+        for start in range(0, len(batch["labels"]), rows):
+            part = {name: tensor[start : start + rows].to(device) for name, tensor in batch.items()}
+            labels = part["labels"].flatten()
+            hidden = model(part["input_ids"], part["position_ids"], part["segments"])
             nats += float(token_losses(hidden.flatten(0, 1), model.lm_head.weight, labels).double().sum())
             targets = labels[labels != IGNORE].cpu()
             tokens += len(targets)
