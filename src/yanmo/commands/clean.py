@@ -1,0 +1,395 @@
+"""`yanmo clean`: raw corpora in any public format -> clean documents, and every removed row with its reason.
+
+One ordered stream: blocks of rows are read here, cleaned in worker processes (`clean_block`), and come back in
+order; duplicates are decided and parts are written here. So the output depends on the inputs and the settings
+and never on the number of workers, and rows in = documents + removed holds by counting, not by hoping.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from yanmo.core.files import JsonlWriter, write_jsonl
+from yanmo.core.run import Run, open_run
+from yanmo.core.settings import CommandSettings
+from yanmo.text import quality
+from yanmo.text.adapters import DOCUMENTS
+from yanmo.text.conversations import find_format
+from yanmo.text.dedup import Seen
+from yanmo.text.fold import folded_hash
+from yanmo.text.formats import check_name
+from yanmo.text.normalise import normalise
+from yanmo.text.readers import Block, Broken, Damage, Row, block_rows, dump, read_blocks
+from yanmo.text.sources import Encoding, Source, TxtDocuments, find_files, look
+from yanmo.text.step import Drop, Step, run_steps
+
+MEGABYTE = 1_000_000
+WORTH_PROCESSES = 8 * MEGABYTE
+"""Inputs smaller than this are cleaned before a second process has started."""
+TABLE_ROWS = 20
+
+
+@dataclass(kw_only=True)
+class Settings(CommandSettings):
+    """Settings of `yanmo clean`."""
+
+    out: Path = Path("runs/clean")
+    """The directory to write: part-*.jsonl.zst, removed/, report.json."""
+    inputs: list[Path]
+    """Files and folders: .txt .json .jsonl .csv .parquet, plain or .gz .bz2 .zst .xz; folders are searched
+    recursively, in sorted order."""
+    format: str = "auto"
+    """How rows are laid out: auto recognises each file by its keys; a wrong name lists the known ones."""
+    encoding: Encoding = "auto"
+    """Character encoding of text, CSV and JSON files; auto looks at the bytes."""
+    txt_documents: TxtDocuments = "file"
+    """What a document is in a .txt file. file: the file is one text (a book, an article), cut at a line's end every
+    32,768 characters; line: each line is one; paragraph: blank lines part them. file is the default because it never
+    tears a text into lines and loses the short ones."""
+    min_chars: int = 10
+    """Shorter documents are removed (too_short): less than a sentence, in encyclopedias a bare title."""
+    max_chars: int | None = None
+    """Longer documents are removed (too_long); none keeps all, since packing cuts them anyway."""
+    min_han: float = 0.2
+    """Least share of Han characters in what is not white space (few_han). Prose has 0.8, Markdown with code 0.3."""
+    deduplicate: bool = True
+    """Remove documents that equal an earlier one but for width, case, spacing and shape of punctuation (duplicate)."""
+    max_row_mb: int = 16
+    """A longer line or row is quarantined (row_too_long), so that memory stays bounded."""
+    part_mb: int = 64
+    """About how much text goes into one part-*.jsonl.zst."""
+    workers: int = 0
+    """Processes; 0 takes all cores. The output is the same for any number."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a worker needs to know to judge a document."""
+
+    min_chars: int
+    max_chars: int | None
+    min_han: float
+
+
+class Document(NamedTuple):
+    text: str
+    source: str
+    id: str
+    characters: int
+    """Characters before cleaning."""
+
+
+class Removed(NamedTuple):
+    drop: Drop
+    text: str
+    """The document, or what could be read of a broken row."""
+    number: int
+    characters: int
+    broken: bool
+    """Whether the row could not be read, as opposed to not being wanted."""
+
+
+@dataclass
+class Cleaned:
+    """A block's rows after cleaning, in order: documents with their hashes, and what was removed."""
+
+    rows: int = 0
+    position: int = 0
+    documents: list[Document] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    hashes: bytes = b""
+    removed: list[Removed] = field(default_factory=list)
+
+
+@dataclass
+class Count:
+    """What happened to the rows of one source."""
+
+    rows: int = 0
+    documents: int = 0
+    characters_in: int = 0
+    characters_kept: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Count) -> None:
+        self.rows += other.rows
+        self.documents += other.documents
+        self.characters_in += other.characters_in
+        self.characters_kept += other.characters_kept
+        self.removed += other.removed
+
+
+def main(settings: Settings) -> None:
+    check(settings)
+    files = find_files(settings.inputs)
+    check_out_apart(settings, [path for path, _ in files])
+    with open_run(settings) as run:
+        if run.finished_before:
+            run.say(f"{settings.out}: already complete")
+            return
+        limit = settings.max_row_mb * MEGABYTE
+        sources = [look(*file, settings.encoding, settings.txt_documents, limit) for file in files]
+        formats = [settings.format if settings.format != "auto" else find_format(s, DOCUMENTS) for s in sources]
+        counts, damages = clean(sources, formats, settings, run)
+        summarise(run, sources, formats, counts, damages)
+
+
+def check(settings: Settings) -> None:
+    """Raises: ValueError: a setting has an impossible value."""
+    check_name(settings.format, DOCUMENTS)
+    if not 0 <= settings.min_han <= 1:
+        raise ValueError(f"--min-han {settings.min_han}: a share lies between 0 and 1")
+    if settings.max_chars is not None and settings.max_chars < settings.min_chars:
+        raise ValueError(f"--max-chars {settings.max_chars} is below --min-chars {settings.min_chars}")
+    for name, least in (("min_chars", 0), ("max_row_mb", 1), ("part_mb", 1), ("workers", 0)):
+        if getattr(settings, name) < least:
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(settings, name)}: must be at least {least}")
+
+
+def check_out_apart(settings: Settings, paths: Iterable[Path]) -> None:
+    """Output among the inputs would be cleaned again by the next run."""
+    out = settings.out.resolve()
+    for path in paths:
+        if out in path.resolve().parents:
+            raise ValueError(f"--out {settings.out}: the input {path} lies in it; write somewhere else")
+    for folder in settings.inputs:
+        if folder.is_dir() and folder.resolve() in out.parents:
+            raise ValueError(f"--out {settings.out}: lies in the input folder {folder}; write somewhere else")
+
+
+# The work on a block, in any process
+
+
+@cache
+def steps(rules: Rules) -> tuple[Step, ...]:
+    """The document steps in order; the cheap ones first."""
+    return (normalise, quality.length(rules.min_chars, rules.max_chars), quality.han(rules.min_han))
+
+
+def clean_block(block: Block, source: Source, format: str, rules: Rules) -> Cleaned:
+    """Parse, adapt and clean a block's rows."""
+    result = Cleaned(position=block.position)
+    hashes = []
+    for row in block_rows(block, source):
+        result.rows += 1
+        if isinstance(row, Broken):
+            result.removed.append(Removed(row.drop, row.raw, row.number, 0, broken=True))
+            continue
+        document = clean_row(row, source, format, rules)
+        if isinstance(document, Removed):
+            result.removed.append(document)
+        else:
+            result.documents.append(document)
+            result.numbers.append(row.number)
+            hashes.append(folded_hash(document.text))
+    result.hashes = b"".join(hashes)
+    return result
+
+
+def clean_row(row: Row, source: Source, format: str, rules: Rules) -> Document | Removed:
+    raw = row.value if isinstance(row.value, str) else DOCUMENTS[format].read(row.value)
+    if isinstance(raw, Drop):
+        return Removed(raw, dump(row.value), row.number, 0, broken=True)
+    text = run_steps(raw, steps(rules))
+    if isinstance(text, Drop):
+        # A lone surrogate cannot be written; as an escape it can, and be read.
+        shown = raw.encode("utf-8", "backslashreplace").decode()
+        return Removed(text, shown, row.number, len(raw), broken=False)
+    name, number = source.name, f"{source.name}:{row.number}"
+    if format == "documents" and isinstance(row.value, dict):  # cleaned before: keep its name
+        name, number = str(row.value["source"]), str(row.value["id"])
+    return Document(text, name, number, len(raw))
+
+
+# The stream
+
+
+def clean(sources: list[Source], formats: list[str], settings: Settings, run: Run) -> tuple[list[Count], list[Damage]]:
+    """Clean all sources into `run.path`.
+
+    Raises: ValueError: most rows are broken, there are none, or none is kept.
+    """
+    counts = [Count() for _ in sources]
+    damages = [Damage(source) for source in sources]
+    seen = Seen()
+    sizes = [source.path.stat().st_size for source in sources]
+    rules = Rules(settings.min_chars, settings.max_chars, settings.min_han)
+    workers = settings.workers or os.cpu_count() or 1
+    if sum(sizes) < WORTH_PROCESSES:
+        workers = 1
+    tasks = (
+        (index, partial(clean_block, block, source, format, rules))
+        for index, (source, format) in enumerate(zip(sources, formats, strict=True))
+        for block in read_blocks(source, DOCUMENTS[format].columns)
+    )
+    (run.path / "removed").mkdir(exist_ok=True)
+    with (
+        Parts(run.path, settings.part_mb * MEGABYTE) as parts,
+        RemovedFiles(run.path / "removed") as removed,
+        run.progress("clean", sum(sizes) / MEGABYTE, "MB") as bar,
+    ):
+        done = 0.0
+        for index, cleaned in in_order(tasks, workers):
+            source, count = sources[index], counts[index]
+            count.rows += cleaned.rows
+            broken = [(row.number, row.drop) for row in cleaned.removed if row.broken]
+            new = seen.add(cleaned.hashes) if settings.deduplicate else [True] * len(cleaned.documents)
+            for document, number, is_new in zip(cleaned.documents, cleaned.numbers, new, strict=True):
+                if is_new:
+                    parts.write(document)
+                    count.documents += 1
+                    count.characters_kept += len(document.text)
+                    count.characters_in += document.characters
+                else:
+                    drop = Drop("duplicate")
+                    cleaned.removed.append(Removed(drop, document.text, number, document.characters, broken=False))
+            for row in sorted(cleaned.removed, key=lambda row: row.number):
+                removed.write(row, source)
+                count.removed[row.drop.reason] += 1
+                count.characters_in += row.characters
+            damages[index].add(cleaned.rows, broken)
+            position = (sum(sizes[:index]) + cleaned.position) / MEGABYTE
+            bar.advance(position - done, documents=parts.rows, removed=removed.rows)
+            done = position
+        bar.advance(sum(sizes) / MEGABYTE - done, documents=parts.rows, removed=removed.rows)
+        check_counts(settings, counts, damages, parts.rows, removed.rows)
+    return counts, damages
+
+
+def check_counts(settings: Settings, counts: list[Count], damages: list[Damage], kept: int, removed: int) -> None:
+    rows = sum(count.rows for count in counts)
+    for count in counts:
+        assert count.rows == count.documents + count.removed.total(), "a row was lost"
+    assert rows == kept + removed, "a row was lost"
+    if not rows:
+        raise ValueError(f"--inputs {' '.join(map(str, settings.inputs))}: no rows; the files are empty")
+    Damage.check_all(damages)
+
+
+def in_order(tasks: Iterable[tuple[int, Callable[[], Cleaned]]], workers: int) -> Iterator[tuple[int, Cleaned]]:
+    """The results of the tasks in their order, computed by `workers` processes, a few tasks ahead."""
+    if workers == 1:
+        yield from ((index, task()) for index, task in tasks)
+        return
+    # spawn: forking a process whose progress bar runs in a thread may deadlock.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupt) as pool:
+        waiting: deque[tuple[int, Future[Cleaned]]] = deque()
+        try:
+            for index, task in tasks:
+                waiting.append((index, pool.submit(task)))
+                if len(waiting) > 2 * workers:
+                    index, future = waiting.popleft()
+                    yield index, future.result()
+            while waiting:
+                index, future = waiting.popleft()
+                yield index, future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ignore_interrupt() -> None:
+    """Ctrl-C reaches every process of the terminal; the parent alone decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# Output
+
+
+class Parts(contextlib.ExitStack):
+    """part-00000.jsonl.zst and so on, each whole or absent, each of about `limit` bytes of text."""
+
+    def __init__(self, folder: Path, limit: int):
+        super().__init__()
+        self.rows = 0
+        self._folder, self._limit = folder, limit
+        self._number = self._size = 0
+        self._writer: JsonlWriter | None = None
+
+    def write(self, document: Document) -> None:
+        if self._writer is None or self._size >= self._limit:
+            self.close()
+            self._writer = self.enter_context(write_jsonl(self._folder / f"part-{self._number:05}.jsonl.zst"))
+            self._number, self._size = self._number + 1, 0
+        self._writer.write({"text": document.text, "source": document.source, "id": document.id})
+        self._size += 3 * len(document.text)  # a Han character is three bytes
+        self.rows += 1
+
+
+class RemovedFiles(contextlib.ExitStack):
+    """removed/<reason>.jsonl.zst: what was removed, where it stood, and why."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.rows = 0
+        self._folder = folder
+        self._writers: dict[str, JsonlWriter] = {}
+
+    def write(self, row: Removed, source: Source) -> None:
+        reason = row.drop.reason
+        if reason not in self._writers:
+            self._writers[reason] = self.enter_context(write_jsonl(self._folder / f"{reason}.jsonl.zst"))
+        place = source.place(row.number)
+        self._writers[reason].write({"text": row.text, "place": place, "detail": row.drop.detail})
+        self.rows += 1
+
+
+def summarise(run: Run, sources: list[Source], formats: list[str], counts: list[Count], damages: list[Damage]) -> None:
+    """Print what happened and put it into the report.
+
+    Raises: ValueError: nothing was kept.
+    """
+    total = Count()
+    for count in counts:
+        total.add(count)
+    named = sorted(zip(sources, formats, counts, strict=True), key=lambda item: -item[2].rows)
+    reasons = sorted(total.removed, key=lambda reason: -total.removed[reason])
+    rows = [cells(source.name, count, reasons) for source, _, count in named[:TABLE_ROWS]]
+    if len(named) > TABLE_ROWS:
+        rest = Count()
+        for _, _, count in named[TABLE_ROWS:]:
+            rest.add(count)
+        rows.append(cells(f"{len(named) - TABLE_ROWS} more", rest, reasons))
+    if len(named) > 1:
+        rows.append(cells("total", total, reasons))
+    columns = ["source", "rows", "documents", "characters", "kept characters", *reasons]
+    run.table("what clean kept, and what it removed by reason (removed/)", columns, rows)
+    damaged = [damage for damage in damages if damage.broken]
+    for damage in damaged[:TABLE_ROWS]:
+        run.say(f"warning: {damage.source.path}: {damage.broken:,} broken rows: {', '.join(damage.first)}")
+    run.report.update(
+        **report(total),
+        sources={
+            source.name: {"format": format, "layout": source.layout, "encoding": source.encoding, **report(count)}
+            for source, format, count in zip(sources, formats, counts, strict=True)
+        },
+        broken={str(damage.source.path): damage.first for damage in damaged},
+    )
+    if not total.documents:
+        why = ", ".join(f"{reason} {count:,}" for reason, count in total.removed.most_common())
+        raise ValueError(f"nothing is left of {total.rows:,} rows: {why}; {run.path}/removed shows them")
+
+
+def cells(name: str, count: Count, reasons: list[str]) -> list[Any]:
+    figures = [count.rows, count.documents, count.characters_in, count.characters_kept]
+    return [name, *figures, *(count.removed[reason] for reason in reasons)]
+
+
+def report(count: Count) -> dict[str, Any]:
+    return {
+        "rows": count.rows,
+        "documents": count.documents,
+        "characters_in": count.characters_in,
+        "characters_kept": count.characters_kept,
+        "removed": dict(sorted(count.removed.items())),
+    }

@@ -1,0 +1,1 @@
+"""Raw text in, documents and conversations out; this room knows neither torch nor tokenizers."""
