@@ -95,6 +95,9 @@ class Meta:
     val: SplitInfo
     format: str = FORMAT
 
+    def splits(self) -> dict[Split, SplitInfo]:
+        return {"train": self.train, "val": self.val}
+
 
 class SplitWriter:
     """Writes the shards of one split, one after the other; a file takes its name only when it is whole."""
@@ -308,15 +311,11 @@ def _check_size(file: Path, expected: int) -> None:
 def _read_meta(file: Path) -> Meta:
     table: dict[str, Any] = read_json(file)
     if table.get("format") != FORMAT:
-        raise ValueError(
-            f"{file}: format {table.get('format')!r} is not {FORMAT!r}, the one this version reads"
-        )
+        raise ValueError(f"{file}: format {table.get('format')!r} is not {FORMAT!r}, the one this version reads")
     try:
         for split in SPLITS:
             shards = [ShardInfo(**shard) for shard in table[split]["shards"]]
             table[split] = SplitInfo(**{**table[split], "shards": shards})
         return Meta(**table)
     except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file}: incomplete or of another version ({error}); run `yanmo pack` again"
-        ) from None
+        raise ValueError(f"{file}: incomplete or of another version ({error}); run `yanmo pack` again") from None

@@ -87,9 +87,7 @@ class Tokenizer:
     @functools.cached_property
     def special_ids(self) -> frozenset[int]:
         """Every id that is a control token."""
-        return frozenset(
-            number for number, token in self.backend.get_added_tokens_decoder().items() if token.special
-        )
+        return frozenset(number for number, token in self.backend.get_added_tokens_decoder().items() if token.special)
 
     # What an id stands for
 
@@ -102,14 +100,15 @@ class Tokenizer:
         """
         table = [b""] * self.vocab_size
         added = self.backend.get_added_tokens_decoder()
-        byte_level = "ByteLevel" in str(self.backend.decoder)
+        decoder = str(self.backend.decoder)
+        byte_level, spaces = "ByteLevel" in decoder, "▁" in decoder
         for token, number in self.backend.get_vocab(with_added_tokens=True).items():
             if number in self.special_ids:
                 continue
             if number in added:
                 table[number] = token.encode()
             else:
-                table[number] = from_alphabet(token) if byte_level else _sentencepiece_bytes(token)
+                table[number] = from_alphabet(token) if byte_level else _piece_bytes(token, spaces)
         return table
 
     def byte_counts(self) -> np.ndarray:
@@ -145,9 +144,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     path = Path(path)
     file = path / "tokenizer.json"
     if not file.is_file():
-        raise ValueError(
-            f"{path}: not a tokenizer directory (no tokenizer.json); make one with `yanmo tokenizer`"
-        )
+        raise ValueError(f"{path}: not a tokenizer directory (no tokenizer.json); make one with `yanmo tokenizer`")
     try:
         backend = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises bare Exception for every kind of broken file
@@ -163,11 +160,11 @@ def _repaired(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _sentencepiece_bytes(token: str) -> bytes:
-    """Byte-fallback pieces are written `<0xE4>`, spaces `▁`."""
+def _piece_bytes(token: str, spaces: bool) -> bytes:
+    """Byte-fallback pieces are written `<0xE4>`; SentencePiece writes spaces `▁`."""
     if match := _BYTE_PIECE.fullmatch(token):
         return bytes([int(match[1], 16)])
-    return token.replace("▁", " ").encode()
+    return (token.replace("▁", " ") if spaces else token).encode()
 
 
 def _lead_bytes(data: bytes) -> int:
