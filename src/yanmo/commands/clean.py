@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -53,9 +54,9 @@ class Settings(CommandSettings):
     encoding: Encoding = "auto"
     """Character encoding of text, CSV and JSON files; auto looks at the bytes."""
     txt_documents: TxtDocuments = "file"
-    """What a document is in a .txt file. file: the file is one text (a book, an article), cut at a line's end every
-    32,768 characters; line: each line is one; paragraph: blank lines part them. file is the default because it never
-    tears a text into lines and loses the short ones."""
+    """What a document is in a .txt file. file: the file is one text (a book, an article), cut at a line's end
+    every 32,768 characters; line: each line is one; paragraph: blank lines part them. file is the default
+    because the others tear a book to pieces and lose the short ones."""
     min_chars: int = 10
     """Shorter documents are removed (too_short): less than a sentence, in encyclopedias a bare title."""
     max_chars: int | None = None
@@ -63,7 +64,7 @@ class Settings(CommandSettings):
     min_han: float = 0.2
     """Least share of Han characters in what is not white space (few_han). Prose has 0.8, Markdown with code 0.3."""
     deduplicate: bool = True
-    """Remove documents that equal an earlier one but for width, case, spacing and shape of punctuation (duplicate)."""
+    """Remove documents that equal an earlier one but for width, case, spacing and quotation marks (duplicate)."""
     max_row_mb: int = 16
     """A longer line or row is quarantined (row_too_long), so that memory stays bounded."""
     part_mb: int = 64
@@ -283,7 +284,7 @@ def in_order(tasks: Iterable[tuple[int, Callable[[], Cleaned]]], workers: int) -
         return
     # spawn: forking a process whose progress bar runs in a thread may deadlock.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupt) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent) as pool:
         waiting: deque[tuple[int, Future[Cleaned]]] = deque()
         try:
             for index, task in tasks:
@@ -298,9 +299,17 @@ def in_order(tasks: Iterable[tuple[int, Callable[[], Cleaned]]], workers: int) -
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal; the parent alone decides."""
+def follow_parent() -> None:
+    """Ctrl-C reaches every process of a terminal, but the parent alone decides; and a worker dies with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 # Output

@@ -1,8 +1,8 @@
 """The folded form of a text: what is left when width, case, spacing and the shape of punctuation do not count.
 
-One table over all code points and one numpy `take` fold a whole document at memory speed (text.md, section c). Two
-documents with the same folded form are the same document typed differently. Punctuation is unified but kept:
-1.5 and 15 must not become the same.
+One table over all code points and one numpy `take` fold a whole document at memory speed. Two documents with
+the same folded form are the same document typed differently. Punctuation is unified but kept: 1.5 and 15 must
+not become the same.
 """
 
 from __future__ import annotations
@@ -14,18 +14,7 @@ import numpy as np
 import xxhash
 
 REMOVED = 0
-PUNCTUATION = {
-    "。": ".",
-    "、": ",",
-    "“": '"',
-    "”": '"',
-    "「": '"',
-    "」": '"',
-    "『": '"',
-    "』": '"',
-    "‘": "'",
-    "’": "'",
-}
+PUNCTUATION = {"。": ".", "、": ",", "‘": "'", "’": "'"} | dict.fromkeys("“”「」『』", '"')
 UNFOLDED = ((0x3400, 0x9FFF), (0xAC00, 0xDFFF), (0xE000, 0xF8FF))
 """Ideographs, Hangul, surrogates, private use: their own folded form, not worth asking for one by one."""
 
@@ -37,7 +26,7 @@ def code_points(text: str) -> np.ndarray:
 
 @cache
 def fold_table() -> np.ndarray:
-    """Code point -> folded code point, uint32, 0 where nothing is left of it. Beyond the first plane: unchanged."""
+    """Code point -> folded code point, uint32; 0 where nothing is left. Beyond the first plane: unchanged."""
     table = np.arange(0x110000, dtype=np.uint32)
     start = 0
     for first, last in (*UNFOLDED, (0x10000, 0x10000)):

@@ -1,4 +1,4 @@
-"""A public format: which keys its rows have and the function that reads them; recognised by looking at the keys."""
+"""A public format: the keys that its rows have, by which it is recognised, and the function that reads them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def field(row: RowKeys, key: str) -> str | Drop:
     value = row[key]
     if value is None:
         return ""
-    return value if isinstance(value, str) else Drop("wrong_type", f"{key!r} is {type(value).__name__}, not text")
+    if isinstance(value, str):
+        return value
+    return Drop("wrong_type", f"{key!r} is {type(value).__name__}, not text")
 
 
 def joined(parts: Iterable[str | Drop]) -> str | Drop:

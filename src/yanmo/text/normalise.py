@@ -1,8 +1,8 @@
 """Unicode normalisation that changes what nobody sees, and nothing that anybody does.
 
-NFC, never NFKC: NFKC turns ，！？（） into ASCII, ① into 1 and ㎏ into kg (text.md, pitfall 2; it is what the sources'
-pipelines do to their corpora). Full-width forms, Chinese punctuation, English, code and its indentation stay.
-Applying it twice is applying it once (tests/text/test_normalise.py).
+NFC, never NFKC: NFKC turns ，！？（） into ASCII, ① into 1 and ㎏ into kg, and that is what other pipelines do to
+Chinese corpora. Full-width forms, Chinese punctuation, English, code and its indentation stay. Applying it
+twice is applying it once.
 """
 
 from __future__ import annotations

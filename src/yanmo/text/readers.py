@@ -1,8 +1,8 @@
 """A file's rows, each with its number: JSON lines and arrays, CSV, text, Parquet, plain or compressed.
 
-A broken row is an item of its own, `Broken`, with number, reason and what could be read of it; nothing is skipped
-silently and nothing stops the stream. Reading goes in blocks of about 1 MB: a block of lines is just bytes, so that
-another process can do the parsing (`block_rows`), and memory is bounded whatever the file.
+A broken row is an item of its own, `Broken`, with number, reason and what could be read of it; nothing is
+skipped silently and nothing stops the stream. Reading goes in blocks of about 1 MB: a block of lines is just
+bytes, so that another process can do the parsing (`block_rows`), and memory is bounded whatever the file.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BOM = b"\xef\xbb\xbf"
 EXCERPT = 1 << 16
 """What is kept of a row that is too long to keep."""
 PIECE_CHARACTERS = 32_768
-"""A .txt file that is one text is cut near this length at a line's end: longer than any context that Yanmo trains,
-short enough that one book can be split into training and validation and is not judged as a whole."""
+"""A .txt file that is one text is cut at a line's end before this length: as long as any context that Yanmo
+trains, and short enough that one book gives a training and a validation part and is not judged as a whole."""
 PARQUET_BATCH = 128
 
 
@@ -95,7 +95,7 @@ def block_rows(block: Block, source: Source) -> Iterator[Row | Broken]:
 
 
 def _gather(rows: Iterable[Row | Broken], position: Callable[[int], int]) -> Iterator[Block]:
-    """Rows in blocks of about CHUNK characters; `position` tells, for a row's number, how far the file is read."""
+    """Rows in blocks of about CHUNK characters; `position`: row number -> bytes of the file read by then."""
     block: list[Row | Broken] = []
     size = 0
     for row in rows:
@@ -303,7 +303,8 @@ def _json_items(stream: Stream, source: Source) -> Iterator[Row | Broken]:
     """
     import ijson
 
-    text = Utf8Stream(stream, "utf-8-sig" if source.encoding == "utf-8" else source.encoding, source.max_row_bytes)
+    encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
+    text = Utf8Stream(stream, encoding, source.max_row_bytes)
     prefix = "item" if source.layout == "array" else ""
     items = ijson.items(text, prefix, multiple_values=source.layout == "objects")
     number = 0
@@ -381,9 +382,9 @@ def _batch_rows(batch: Any, first: int) -> Iterator[Row | Broken]:
 
 @dataclass
 class Damage:
-    """Counts a file's broken rows, and stops the work when most of it is broken: that is no damage but a mistake.
+    """Counts a file's broken rows, and stops the work when most are broken: that is a mistake, not damage.
 
-    Decided as soon as `ENOUGH` rows are broken and they are the majority; for all files together by `check_all`.
+    Decided as soon as `ENOUGH` rows are broken and they are the majority; for all files by `check_all`.
     """
 
     ENOUGH = 100

@@ -1,4 +1,4 @@
-"""Which files an input names, and what each is: layout and encoding, found by looking, not by trusting the suffix.
+"""Which files an input names, and what each is: layout and encoding are found by looking at the bytes.
 
 Public Chinese sets are full of `.json` files that hold JSON lines and of tables in GB18030.
 """
@@ -19,9 +19,10 @@ Layout = Literal["jsonl", "array", "objects", "csv", "txt", "parquet"]
 
 KINDS = (".txt", ".json", ".jsonl", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".bz2", ".zst", ".xz")
+READ = f"{' '.join(KINDS)} are read, plain or {' '.join(COMPRESSIONS)}"
 HEAD = 1 << 16
 MAX_ROW_BYTES = 16_000_000
-"""A row longer than this is quarantined: no document is so long, and one endless line must not fill the memory."""
+"""A longer row is quarantined: no document is so long, and one endless line must not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,12 @@ def _files_of(given: Path) -> list[tuple[Path, str]]:
     if given.is_dir():
         paths = sorted(p for p in given.rglob("*") if p.is_file() and kind_of(p) and _visible(p, given))
         if not paths:
-            raise ValueError(f"{given}: no {' '.join(KINDS)} file in this folder (plain or {' '.join(COMPRESSIONS)})")
+            raise ValueError(f"{given}: nothing to read in this folder; {READ}")
         return [(path, path.relative_to(given).as_posix()) for path in paths]
     if not given.exists():
         raise ValueError(f"{given}: no such file or folder")
     if kind_of(given) is None:
-        raise ValueError(
-            f"{given}: unknown kind of file; {' '.join(KINDS)} are read (plain or {' '.join(COMPRESSIONS)})"
-        )
+        raise ValueError(f"{given}: unknown kind of file; {READ}")
     return [(given, given.name)]
 
 
@@ -110,7 +109,7 @@ def look(
     """
     kind = kind_of(path)
     if kind is None:
-        raise ValueError(f"{path}: unknown kind of file; {' '.join(KINDS)} are read")
+        raise ValueError(f"{path}: unknown kind of file; {READ}")
     layout: Layout
     if kind == ".parquet":
         layout, found = "parquet", "utf-8"

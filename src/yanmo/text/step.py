@@ -1,4 +1,4 @@
-"""A document step: a function `text -> text | Drop(reason)`. `clean` streams every document through a list of them."""
+"""A document step: a function `text -> text | Drop(reason)`. `clean` runs every document through a list."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Foreign files as streams of bytes: decompressed on the way, in bounded memory, damage noted instead of raised.
+"""Foreign files as streams of bytes, decompressed in bounded memory; damage is noted instead of raised.
 
 A download that broke off must not cost what came before the break. So `Stream.read` gives all that can be
-decompressed, then acts like the end of the file and says in `Stream.fault` what went wrong. (`core.files` is for
-files that Yanmo wrote; there, damage is an error.)
+decompressed, then acts like the end of the file and says in `Stream.fault` what went wrong. (`core.files` is
+for files that Yanmo wrote; there, damage is an error.)
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class ZstdReader:
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._between_frames = True
         self._input = b""
-        self._output = b""
+        self._output = memoryview(b"")
 
     def read1(self, size: int) -> bytes:
         while not self._output:
@@ -116,17 +116,17 @@ class ZstdReader:
                 raise EOFError("the file ends inside a frame")
             if self._frame.eof:
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._output = self._frame.decompress(self._input)
+            self._output = memoryview(self._frame.decompress(self._input))
             self._between_frames = self._frame.eof
             self._input = self._frame.unused_data if self._frame.eof else b""
         part, self._output = self._output[:size], self._output[size:]
-        return part
+        return bytes(part)
 
 
 class Utf8Stream:
     """A Stream as valid UTF-8, for parsers that give up at the first invalid byte: those become UNREADABLE.
 
-    `limit`: a run of so many bytes without a quotation mark is one huge string, and ends the stream with a fault.
+    A run of more than `limit` bytes without a quotation mark is one huge string; it ends the stream with a fault.
     """
 
     def __init__(self, stream: Stream, encoding: str, limit: int):
