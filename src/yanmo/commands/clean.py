@@ -361,18 +361,19 @@ def summarise(run: Run, sources: list[Source], formats: list[str], counts: list[
     total = Count()
     for count in counts:
         total.add(count)
-    named = sorted(zip(sources, formats, counts, strict=True), key=lambda item: -item[2].rows)
-    reasons = sorted(total.removed, key=lambda reason: -total.removed[reason])
-    rows = [cells(source.name, count, reasons) for source, _, count in named[:TABLE_ROWS]]
+    named = sorted(zip(sources, counts, strict=True), key=lambda item: -item[1].rows)
+    rows = [cells(source.name, count) for source, count in named[:TABLE_ROWS]]
     if len(named) > TABLE_ROWS:
         rest = Count()
-        for _, _, count in named[TABLE_ROWS:]:
+        for _, count in named[TABLE_ROWS:]:
             rest.add(count)
-        rows.append(cells(f"{len(named) - TABLE_ROWS} more", rest, reasons))
+        rows.append(cells(f"{len(named) - TABLE_ROWS} more", rest))
     if len(named) > 1:
-        rows.append(cells("total", total, reasons))
-    columns = ["source", "rows", "documents", "characters", "kept characters", *reasons]
-    run.table("what clean kept, and what it removed by reason (removed/)", columns, rows)
+        rows.append(cells("total", total))
+    run.table("kept", ["source", "rows", "documents", "characters", "kept characters"], rows)
+    if total.removed:
+        reasons = [[reason, number, percent(number, total.rows)] for reason, number in total.removed.most_common()]
+        run.table("removed, readable under removed/", ["reason", "rows", "share"], reasons)
     damaged = [damage for damage in damages if damage.broken]
     for damage in damaged[:TABLE_ROWS]:
         run.say(f"warning: {damage.source.path}: {damage.broken:,} broken rows: {', '.join(damage.first)}")
@@ -389,9 +390,12 @@ def summarise(run: Run, sources: list[Source], formats: list[str], counts: list[
         raise ValueError(f"nothing is left of {total.rows:,} rows: {why}; {run.path}/removed shows them")
 
 
-def cells(name: str, count: Count, reasons: list[str]) -> list[Any]:
-    figures = [count.rows, count.documents, count.characters_in, count.characters_kept]
-    return [name, *figures, *(count.removed[reason] for reason in reasons)]
+def cells(name: str, count: Count) -> list[Any]:
+    return [name, count.rows, count.documents, count.characters_in, count.characters_kept]
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} %"
 
 
 def report(count: Count) -> dict[str, Any]:

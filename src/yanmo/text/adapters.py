@@ -7,7 +7,7 @@ encyclopedia's page without its name teaches little.
 from __future__ import annotations
 
 from yanmo.text.conversations import CONVERSATIONS, Message
-from yanmo.text.formats import Format, RowKeys, field, joined
+from yanmo.text.formats import Format, RowKeys, field, joined, objects
 from yanmo.text.step import Drop
 
 
@@ -25,9 +25,9 @@ def body(key: str, *more: str) -> Format[str]:
 
 def baidubaike(row: RowKeys) -> str | Drop:
     """BaiduBaike 5.63M: title, summary (null in two thirds of the rows) and all sections."""
-    sections = row["sections"] or []
-    if not isinstance(sections, list) or not all(isinstance(section, dict) for section in sections):
-        return Drop("wrong_type", "'sections' is not a list of objects")
+    sections = objects(row, "sections")
+    if isinstance(sections, Drop):
+        return sections
     parts = [field(row, "title")]
     if "summary" in row:
         parts.append(field(row, "summary"))
@@ -38,9 +38,9 @@ def baidubaike(row: RowKeys) -> str | Drop:
 
 def mnbvc(row: RowKeys) -> str | Drop:
     """MNBVC: a file's paragraphs, each an object with its text under 内容."""
-    paragraphs = row["段落"]
-    if not isinstance(paragraphs, list) or not all(isinstance(paragraph, dict) for paragraph in paragraphs):
-        return Drop("wrong_type", "'段落' is not a list of objects")
+    paragraphs = objects(row, "段落")
+    if isinstance(paragraphs, Drop):
+        return paragraphs
     return joined(field(paragraph, "内容") for paragraph in paragraphs)
 
 

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yanmo.text.formats import Format, RowKeys, check_name, field, recognise
+from yanmo.text.formats import Format, RowKeys, check_name, field, objects, recognise
 from yanmo.text.normalise import normalise
 from yanmo.text.readers import Broken, Damage, Row, block_rows, read_blocks, read_rows
 from yanmo.text.sources import Encoding, Source, find_files, look
@@ -105,9 +105,9 @@ def turns(key: str, role_key: str, content_key: str) -> Format[list[Message]]:
     """A list of turns under `key`, each an object with its role and its content."""
 
     def read(row: RowKeys) -> list[Message] | Drop:
-        items = row.get(key)
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            return Drop("wrong_type", f"{key!r} is not a list of objects")
+        items = objects(row, key)
+        if isinstance(items, Drop):
+            return items
         messages = _system(row)
         if isinstance(messages, Drop):
             return messages
@@ -125,8 +125,13 @@ def turns(key: str, role_key: str, content_key: str) -> Format[list[Message]]:
     return Format((key,), read, ("system",))
 
 
-def one_turn(question: tuple[str, ...], answer: str, optional: tuple[str, ...] = ()) -> Format[list[Message]]:
-    """A question, in one or several fields, and its answer; earlier turns may stand in `history`."""
+def one_turn(
+    question: tuple[str, ...], answer: str, optional: tuple[str, ...] = (), mark: tuple[str, ...] = ()
+) -> Format[list[Message]]:
+    """A question, in one or several fields, and its answer; earlier turns may stand in `history`.
+
+    The fields `optional` belong to the question where a row has them; `mark` only tells the format from others.
+    """
 
     def read(row: RowKeys) -> list[Message] | Drop:
         messages = _system(row)
@@ -146,7 +151,7 @@ def one_turn(question: tuple[str, ...], answer: str, optional: tuple[str, ...] =
             {"role": "assistant", "content": answered},
         ]
 
-    return Format((*question, answer), read, (*optional, "history", "system"))
+    return Format((*mark, *question, answer), read, (*optional, "history", "system"))
 
 
 def _question(parts: list[str | Drop]) -> str | Drop:
@@ -191,7 +196,7 @@ CONVERSATIONS: dict[str, Format[list[Message]]] = {
     "prompt-completion": one_turn(("prompt",), "completion"),
     "question-answer": one_turn(("question",), "answer"),
     "q-a": one_turn(("q",), "a"),
-    "webtext": one_turn(("qid", "title", "desc"), "content"),
+    "webtext": one_turn(("title", "desc"), "content", mark=("qid",)),
     "baike-qa": one_turn(("title", "desc"), "answer"),
     "medical": one_turn(("title", "ask"), "answer"),  # Toyhom: department, title, ask, answer
 }

@@ -39,6 +39,16 @@ def field(row: RowKeys, key: str) -> str | Drop:
     return Drop("wrong_type", f"{key!r} is {type(value).__name__}, not text")
 
 
+def objects(row: RowKeys, key: str) -> list[dict[str, Any]] | Drop:
+    """A field that holds a list of objects; null counts as an empty one, absence does not."""
+    if key not in row:
+        return Drop("missing_field", f"no {key!r} among {' '.join(row)}")
+    value = row[key] or []
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return value
+    return Drop("wrong_type", f"{key!r} is not a list of objects")
+
+
 def joined(parts: Iterable[str | Drop]) -> str | Drop:
     """The parts that hold something, each on its own line; the first Drop if there is one."""
     texts: list[str] = []
