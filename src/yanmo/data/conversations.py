@@ -125,7 +125,7 @@ class ConversationBatches:
             place = 0
             for number, member in enumerate(members.tolist()):
                 start, stop = self._bounds[member], self._bounds[member + 1]
-                ids, trained = self._ids[start:stop], self._trained[start + 1 : stop]
+                ids, trained = self._ids[start:stop].astype(np.int64), self._trained[start + 1 : stop]
                 here = slice(place, place + len(ids) - 1)
                 inputs[row, here] = ids[:-1]
                 labels[row, here] = np.where(trained, ids[1:], IGNORE)

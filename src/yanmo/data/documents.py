@@ -22,6 +22,7 @@ NOT_DOCUMENTS = ("metrics.jsonl",)
 class Document(NamedTuple):
     text: str
     source: str
+    """Where it comes from; its file's name if the row does not say."""
 
 
 def document_files(inputs: Sequence[Path]) -> list[Path]:
@@ -61,7 +62,7 @@ def read_documents(files: Iterable[Path]) -> Iterator[Document]:
                     f'{file}:{number}: not a document (no "text"); bring raw data into shape with `yanmo clean`'
                 )
             if text:
-                yield Document(text, str(row.get("source", "")))
+                yield Document(text, str(row.get("source") or file.name.partition(".")[0]))
 
 
 def document_hash(text: str) -> int:
