@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tests.conftest import small_texts
+
 from yanmo.data.documents import Document, document_hash
 from yanmo.data.packing import BLOCK, blocks, divide, encode_block, encode_blocks
 from yanmo.tokenizer.load import Tokenizer

@@ -47,7 +47,11 @@ def test_same_ids_as_transformers(tokenizer: Tokenizer, theirs, messages: list, 
     assert len(trained) == len(ids)
 
 
-@given(contents=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=4))
+# Without control tokens: those `transformers` would take for real, and we would not (the test after this one).
+ORDINARY = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: "<|" not in text)
+
+
+@given(contents=st.lists(ORDINARY, min_size=1, max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_same_ids_as_transformers_on_any_text(tokenizer: Tokenizer, theirs, contents: list[str]) -> None:
     messages = turns(*contents, system="你是小墨。")

@@ -9,10 +9,10 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import small_texts
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 
-from tests.conftest import small_texts
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer
 from yanmo.tokenizer.special import SPECIAL_TOKENS
 
@@ -92,12 +92,12 @@ def test_a_foreign_tokenizer_names_its_own_end(tmp_path: Path) -> None:
 
 
 def test_a_foreign_tokenizer_without_an_end(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'eos_token' in tokenizer_config.json"):
+    with pytest.raises(ValueError, match=r"'eos_token' in tokenizer_config.json"):
         foreign(tmp_path, None).end_id  # noqa: B018
 
 
 def test_not_a_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no tokenizer.json"):
+    with pytest.raises(ValueError, match=r"no tokenizer.json"):
         load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match="not a tokenizer file"):

@@ -8,8 +8,8 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.conftest import small_texts
+
 from yanmo.tokenizer.hanzi import PUNCTUATION, level_1, required
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer
 from yanmo.tokenizer.report import coverage, vocabulary_by_script
