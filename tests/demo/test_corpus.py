@@ -90,4 +90,5 @@ def test_files_hold_everything(corpus: Corpus, tmp_path: Path) -> None:
     assert {row["text"] for row in rows} >= set(corpus.documents)
     assert len(list(read_jsonl(tmp_path / "conversations.jsonl"))) == counts["conversations"] == 3000
     questions = list(read_jsonl(tmp_path / "questions.jsonl"))
-    assert len(questions) == counts["questions"] and set(questions[0]) == {"messages", "accepted", "rivals", "kind", "level"}
+    assert len(questions) == counts["questions"]
+    assert set(questions[0]) == {"messages", "accepted", "rivals", "kind", "level"}

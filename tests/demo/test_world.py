@@ -7,7 +7,7 @@ import pytest
 from yanmo.demo.world import HOUSEHOLDS, build_world, chinese_number
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "零"), (6, "六"), (10, "十"), (13, "十三"), (20, "二十"), (42, "四十二")])
+@pytest.mark.parametrize(("value", "text"), [(6, "六"), (10, "十"), (13, "十三"), (20, "二十"), (42, "四十二")])
 def test_chinese_numbers(value: int, text: str) -> None:
     assert chinese_number(value) == text
 

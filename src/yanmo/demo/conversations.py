@@ -1,8 +1,8 @@
 """Conversations for fine-tuning and the questions of the test, which never meet.
 
-Besides plain questions there are steps of thought (林小满的妈妈养了什么？ is answered by naming the mother first), turns that
-mean somebody named before (他住在哪里？), comparisons of ages, and questions that have no answer: the model must
-say 不知道 of strangers and of things nobody told it.
+Besides plain questions there are steps of thought (林小满的妈妈养了什么？ is answered by naming the mother first),
+turns that mean somebody named before (他住在哪里？), comparisons of ages, and questions that have no answer: the
+model must say 不知道 of strangers and of things nobody told it.
 """
 
 from __future__ import annotations
@@ -127,9 +127,8 @@ class Conversations:
 
     def _stranger(self, rng: random.Random) -> Messages:
         name = rng.choice(self.strangers)
-        return chat(
-            self.language.framed(self._about_stranger(name, rng), rng), rng.choice(self.unknown["person"]).format(name=name)
-        )
+        question = self.language.framed(self._about_stranger(name, rng), rng)
+        return chat(question, rng.choice(self.unknown["person"]).format(name=name))
 
     def _about_stranger(self, name: str, rng: random.Random) -> str:
         phrases = self.language.book[rng.choice(("职业", *FOLLOWED))]

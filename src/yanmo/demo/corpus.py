@@ -1,8 +1,8 @@
 """Everything the demo reads, written into one folder: documents, conversations and the questions of the test.
 
-    corpus.jsonl         {"text", "source", "id"}: documents for pretraining, with some dirt among them
-    conversations.jsonl  {"messages"}: for fine-tuning
-    questions.jsonl      {"messages", "accepted", "rivals", "kind", "level"}: the test, disjoint from both
+corpus.jsonl         {"text", "source", "id"}: documents for pretraining, with some dirt among them
+conversations.jsonl  {"messages"}: for fine-tuning
+questions.jsonl      {"messages", "accepted", "rivals", "kind", "level"}: the test, disjoint from both
 """
 
 from __future__ import annotations

@@ -37,4 +37,5 @@ def dirty_rows(clean: list[str], count: int, rng: random.Random) -> Iterator[tup
 def _advert(rng: random.Random) -> str:
     number = rng.randint(10000, 99999)
     offers = "！".join(rng.sample(OFFERS, 3))
-    return f"【{rng.choice(GOODS)}】{offers}！！！>>> http://ad.example/{number} <<< QQ:{number}{number} ★★★★★★ $$$$ 88888888 ====== http://ad.example/{number}"
+    link = f"http://ad.example/{number}"
+    return f"【{rng.choice(GOODS)}】{offers}！！！>>> {link} <<< QQ:{number}{number} ★★★★★★ $$$$ 88888888 ====== {link}"

@@ -51,9 +51,7 @@ class Language:
             for kind, phrases in self.book.items()
         }
         self.unasked = {
-            (fact.kind, fact.subject)
-            for fact in world.facts
-            if fact.kind in MAY_BE_UNASKED and rng.random() < UNASKED
+            (fact.kind, fact.subject) for fact in world.facts if fact.kind in MAY_BE_UNASKED and rng.random() < UNASKED
         }
         self.unasked |= {(OPPOSITE[kind], who) for kind, who in self.unasked if kind in OPPOSITE}
         self._asked: dict[tuple[str, str], list[str]] = {}

@@ -16,12 +16,16 @@ from importlib.resources import files
 from typing import Any
 
 DIGITS = "零一二三四五六七八九"
-MONTHS = tuple(f"{name}月" for name in "一 二 三 四 五 六 七 八 九 十 十一 十二".split())
+MONTHS = tuple(f"{name}月" for name in (*"一二三四五六七八九十", "十一", "十二"))
 WEEKDAYS = tuple(f"星期{name}" for name in "一二三四五六日")
 SEASONS = ("春天", "夏天", "秋天", "冬天")
 HOUSEHOLDS = 9
 TWO_CHILDREN = 5  # households with a second child; 14 children in all, an even number so that all have a friend
 GRANDPARENTS = 4
+DEALT = (
+    "surnames", "men", "women", "boys", "girls", "grandfathers", "grandmothers",
+    "streets", "pets", "pet_names", "foods", "colors", "hobbies", "jobs",
+)  # fmt: skip
 
 
 @cache
@@ -54,7 +58,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is true: its kind (a table of `phrases.toml`), whom it is about, and the words that fill a sentence."""
+    """One thing that is true: its kind (a table of `phrases.toml`), whom it is about, the words to say it with."""
 
     kind: str
     subject: str
@@ -92,13 +96,7 @@ def _deal(pool: list[str], rng: random.Random) -> Iterator[str]:
 
 def _people(rng: random.Random) -> Iterator[Person]:
     words = load("words")
-    draw = {
-        name: _deal(list(words[name]), rng)
-        for name in (
-            "surnames men women boys girls grandfathers grandmothers "
-            "streets pets pet_names foods colors hobbies jobs".split()
-        )
-    }
+    draw = {name: _deal(list(words[name]), rng) for name in DEALT}
     months = _deal(list(MONTHS), rng)
     ages = {
         "child": _deal([str(n) for n in range(6, 14)], rng),
