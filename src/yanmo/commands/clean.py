@@ -1,38 +1,40 @@
-"""`yanmo clean`: raw corpora in any public format -> clean documents, and every removed row with its reason.
+"""Raw corpora in any public format -> clean documents, and every removed row with its reason.
 
-One ordered stream: blocks of rows are read here, cleaned in worker processes (`clean_block`), and come back in
-order; duplicates are decided and parts are written here. So the output depends on the inputs and the settings
-and never on the number of workers, and rows in = documents + removed holds by counting, not by hoping.
+    yanmo clean --inputs corpus/ --out runs/clean
+    yanmo clean --inputs novels/ wiki.jsonl.zst --min-chars 50 --out runs/clean
+
+One ordered stream: blocks of rows are read here, cleaned in worker processes and come back in order; duplicates
+are decided and parts are written here. So the output depends on the inputs and the settings and never on the
+number of workers, rows in = documents + removed holds by counting, and an interrupted run, started again with
+--resume, ends with the same bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
-import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 from yanmo.core.files import JsonlWriter, write_jsonl
 from yanmo.core.run import Run, open_run
 from yanmo.core.settings import CommandSettings
-from yanmo.text import quality
+from yanmo.core.signals import Failure
 from yanmo.text.adapters import DOCUMENTS
+from yanmo.text.cleaning import Cleaned, Document, Removed, Rules, clean_block
 from yanmo.text.conversations import find_format
 from yanmo.text.dedup import Seen
-from yanmo.text.fold import folded_hash
 from yanmo.text.formats import check_name
-from yanmo.text.normalise import normalise
-from yanmo.text.readers import Block, Broken, Damage, Row, block_rows, dump, read_blocks
+from yanmo.text.processes import in_order
+from yanmo.text.readers import Damage, read_blocks
 from yanmo.text.sources import Encoding, Source, TxtDocuments, find_files, look
-from yanmo.text.step import Drop, Step, run_steps
+from yanmo.text.step import Drop
 
 MEGABYTE = 1_000_000
 WORTH_PROCESSES = 8 * MEGABYTE
@@ -42,7 +44,7 @@ TABLE_ROWS = 20
 
 @dataclass(kw_only=True)
 class Settings(CommandSettings):
-    """Settings of `yanmo clean`."""
+    MAY_CHANGE: ClassVar = ("workers",)
 
     out: Path = Path("runs/clean")
     """The directory to write: part-*.jsonl.zst, removed/, report.json."""
@@ -71,45 +73,6 @@ class Settings(CommandSettings):
     """About how much text goes into one part-*.jsonl.zst."""
     workers: int = 0
     """Processes; 0 takes all cores. The output is the same for any number."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a worker needs to know to judge a document."""
-
-    min_chars: int
-    max_chars: int | None
-    min_han: float
-
-
-class Document(NamedTuple):
-    text: str
-    source: str
-    id: str
-    characters: int
-    """Characters before cleaning."""
-
-
-class Removed(NamedTuple):
-    drop: Drop
-    text: str
-    """The document, or what could be read of a broken row."""
-    number: int
-    characters: int
-    broken: bool
-    """Whether the row could not be read, as opposed to not being wanted."""
-
-
-@dataclass
-class Cleaned:
-    """A block's rows after cleaning, in order: documents with their hashes, and what was removed."""
-
-    rows: int = 0
-    position: int = 0
-    documents: list[Document] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    hashes: bytes = b""
-    removed: list[Removed] = field(default_factory=list)
 
 
 @dataclass
@@ -141,7 +104,10 @@ def main(settings: Settings) -> None:
         limit = settings.max_row_mb * MEGABYTE
         sources = [look(*file, settings.encoding, settings.txt_documents, limit) for file in files]
         formats = [settings.format if settings.format != "auto" else find_format(s, DOCUMENTS) for s in sources]
-        counts, damages = clean(sources, formats, settings, run)
+        try:
+            counts, damages = clean(sources, formats, settings, run)
+        except BrokenProcessPool:
+            raise Failure("a worker process died, perhaps for want of memory; try fewer --workers") from None
         summarise(run, sources, formats, counts, damages)
 
 
@@ -168,53 +134,6 @@ def check_out_apart(settings: Settings, paths: Iterable[Path]) -> None:
             raise ValueError(f"--out {settings.out}: lies in the input folder {folder}; write somewhere else")
 
 
-# The work on a block, in any process
-
-
-@cache
-def steps(rules: Rules) -> tuple[Step, ...]:
-    """The document steps in order; the cheap ones first."""
-    return (normalise, quality.length(rules.min_chars, rules.max_chars), quality.han(rules.min_han))
-
-
-def clean_block(block: Block, source: Source, format: str, rules: Rules) -> Cleaned:
-    """Parse, adapt and clean a block's rows."""
-    result = Cleaned(position=block.position)
-    hashes = []
-    for row in block_rows(block, source):
-        result.rows += 1
-        if isinstance(row, Broken):
-            result.removed.append(Removed(row.drop, row.raw, row.number, 0, broken=True))
-            continue
-        document = clean_row(row, source, format, rules)
-        if isinstance(document, Removed):
-            result.removed.append(document)
-        else:
-            result.documents.append(document)
-            result.numbers.append(row.number)
-            hashes.append(folded_hash(document.text))
-    result.hashes = b"".join(hashes)
-    return result
-
-
-def clean_row(row: Row, source: Source, format: str, rules: Rules) -> Document | Removed:
-    raw = row.value if isinstance(row.value, str) else DOCUMENTS[format].read(row.value)
-    if isinstance(raw, Drop):
-        return Removed(raw, dump(row.value), row.number, 0, broken=True)
-    text = run_steps(raw, steps(rules))
-    if isinstance(text, Drop):
-        # A lone surrogate cannot be written; as an escape it can, and be read.
-        shown = raw.encode("utf-8", "backslashreplace").decode()
-        return Removed(text, shown, row.number, len(raw), broken=False)
-    name, number = source.name, f"{source.name}:{row.number}"
-    if format == "documents" and isinstance(row.value, dict):  # cleaned before: keep its name
-        name, number = str(row.value["source"]), str(row.value["id"])
-    return Document(text, name, number, len(raw))
-
-
-# The stream
-
-
 def clean(sources: list[Source], formats: list[str], settings: Settings, run: Run) -> tuple[list[Count], list[Damage]]:
     """Clean all sources into `run.path`.
 
@@ -222,14 +141,15 @@ def clean(sources: list[Source], formats: list[str], settings: Settings, run: Ru
     """
     counts = [Count() for _ in sources]
     damages = [Damage(source) for source in sources]
-    seen = Seen()
+    seen = Seen() if settings.deduplicate else None
     sizes = [source.path.stat().st_size for source in sources]
+    before = [0, *accumulate(sizes)]
     rules = Rules(settings.min_chars, settings.max_chars, settings.min_han)
     workers = settings.workers or os.cpu_count() or 1
     if sum(sizes) < WORTH_PROCESSES:
         workers = 1
     tasks = (
-        (index, partial(clean_block, block, source, format, rules))
+        partial(clean_block, index, block, source, format, rules)
         for index, (source, format) in enumerate(zip(sources, formats, strict=True))
         for block in read_blocks(source, DOCUMENTS[format].columns)
     )
@@ -239,80 +159,43 @@ def clean(sources: list[Source], formats: list[str], settings: Settings, run: Ru
         RemovedFiles(run.path / "removed") as removed,
         run.progress("clean", sum(sizes) / MEGABYTE, "MB") as bar,
     ):
-        done = 0.0
-        for index, cleaned in in_order(tasks, workers):
-            source, count = sources[index], counts[index]
-            count.rows += cleaned.rows
-            broken = [(row.number, row.drop) for row in cleaned.removed if row.broken]
-            new = seen.add(cleaned.hashes) if settings.deduplicate else [True] * len(cleaned.documents)
-            for document, number, is_new in zip(cleaned.documents, cleaned.numbers, new, strict=True):
-                if is_new:
-                    parts.write(document)
-                    count.documents += 1
-                    count.characters_kept += len(document.text)
-                    count.characters_in += document.characters
-                else:
-                    drop = Drop("duplicate")
-                    cleaned.removed.append(Removed(drop, document.text, number, document.characters, broken=False))
-            for row in sorted(cleaned.removed, key=lambda row: row.number):
-                removed.write(row, source)
-                count.removed[row.drop.reason] += 1
-                count.characters_in += row.characters
-            damages[index].add(cleaned.rows, broken)
-            position = (sum(sizes[:index]) + cleaned.position) / MEGABYTE
-            bar.advance(position - done, documents=parts.rows, removed=removed.rows)
+        done = 0
+        for block in in_order(tasks, workers):
+            index = block.source
+            counts[index].add(take(block, sources[index], seen, parts, removed))
+            damages[index].add(block.rows, [(row.number, row.drop) for row in block.removed if row.broken])
+            position = before[index] + block.position
+            bar.advance((position - done) / MEGABYTE, documents=parts.rows, removed=removed.rows)
             done = position
-        bar.advance(sum(sizes) / MEGABYTE - done, documents=parts.rows, removed=removed.rows)
-        check_counts(settings, counts, damages, parts.rows, removed.rows)
-    return counts, damages
-
-
-def check_counts(settings: Settings, counts: list[Count], damages: list[Damage], kept: int, removed: int) -> None:
+        bar.advance((sum(sizes) - done) / MEGABYTE, documents=parts.rows, removed=removed.rows)
     rows = sum(count.rows for count in counts)
-    for count in counts:
-        assert count.rows == count.documents + count.removed.total(), "a row was lost"
-    assert rows == kept + removed, "a row was lost"
+    assert rows == parts.rows + removed.rows, "a row was lost"
     if not rows:
         raise ValueError(f"--inputs {' '.join(map(str, settings.inputs))}: no rows; the files are empty")
     Damage.check_all(damages)
+    return counts, damages
 
 
-def in_order(tasks: Iterable[tuple[int, Callable[[], Cleaned]]], workers: int) -> Iterator[tuple[int, Cleaned]]:
-    """The results of the tasks in their order, computed by `workers` processes, a few tasks ahead."""
-    if workers == 1:
-        yield from ((index, task()) for index, task in tasks)
-        return
-    # spawn: forking a process whose progress bar runs in a thread may deadlock.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent) as pool:
-        waiting: deque[tuple[int, Future[Cleaned]]] = deque()
-        try:
-            for index, task in tasks:
-                waiting.append((index, pool.submit(task)))
-                if len(waiting) > 2 * workers:
-                    index, future = waiting.popleft()
-                    yield index, future.result()
-            while waiting:
-                index, future = waiting.popleft()
-                yield index, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def follow_parent() -> None:
-    """Ctrl-C reaches every process of a terminal, but the parent alone decides; and a worker dies with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-# Output
+def take(block: Cleaned, source: Source, seen: Seen | None, parts: Parts, removed: RemovedFiles) -> Count:
+    """Write a block's documents, duplicates and other removed rows where they belong, and count them."""
+    count = Count(rows=block.rows)
+    gone = list(block.removed)
+    new = [True] * len(block.documents) if seen is None else seen.add(block.hashes)
+    for document, is_new in zip(block.documents, new, strict=True):
+        if is_new:
+            parts.write(document)
+            count.documents += 1
+            count.characters_in += document.characters
+            count.characters_kept += len(document.text)
+        else:
+            drop = Drop("duplicate", "of an earlier document")
+            gone.append(Removed(drop, document.text, document.number, document.characters, broken=False))
+    for row in sorted(gone, key=lambda row: row.number):
+        removed.write(row, source)
+        count.characters_in += row.characters
+        count.removed[row.drop.reason] += 1
+    assert count.rows == count.documents + count.removed.total(), "a row was lost"
+    return count
 
 
 class Parts(contextlib.ExitStack):
