@@ -16,11 +16,13 @@ from typing import Any
 
 import yanmo
 from yanmo.commands import COMMANDS
+from yanmo.core.allocator import restart_with_tuned_allocator
 
 MISTAKES = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 def main() -> None:
+    restart_with_tuned_allocator(sys.argv[1:])
     sys.exit(run(sys.argv[1:]))
 
 

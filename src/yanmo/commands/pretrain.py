@@ -44,10 +44,6 @@ class Settings(CommandSettings):
 
 
 def main(settings: Settings) -> None:
-    from yanmo.core.device import tune_allocator
-
-    tune_allocator()
-
     from yanmo.core.run import open_run
     from yanmo.data.batches import PackedBatches, sequential
     from yanmo.data.shards import open_shards

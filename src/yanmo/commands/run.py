@@ -42,7 +42,7 @@ class Settings(CommandSettings):
     recipe: Path
     """The recipe; also accepted as the first word."""
     set: list[str] = field(default_factory=list)
-    """Settings of stages that win over the recipe's, each as STAGE.SETTING=VALUE; --STAGE.SETTING VALUE says the same."""
+    """Changes to the recipe, each as STAGE.SETTING=VALUE; `--STAGE.SETTING VALUE` says the same."""
     out: Path = Path("runs")
     """The directory of the stages' directories; by default runs/ and the recipe's name."""
 
@@ -72,10 +72,6 @@ def parse(arguments: list[str]) -> Settings:
 
 
 def main(settings: Settings) -> None:
-    from yanmo.core.device import tune_allocator
-
-    tune_allocator()
-
     from yanmo.core.run import open_run
 
     recipe = read_toml(settings.recipe)

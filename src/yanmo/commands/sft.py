@@ -56,10 +56,6 @@ class Settings(CommandSettings):
 
 
 def main(settings: Settings) -> None:
-    from yanmo.core.device import tune_allocator
-
-    tune_allocator()
-
     from yanmo.core.run import open_run
     from yanmo.data.conversations import ConversationBatches
     from yanmo.model.checkpoint import load_config, load_model

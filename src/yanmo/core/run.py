@@ -60,7 +60,7 @@ class Run:
         self._metrics: Any = None
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
         """A table whose first column is text and whose other columns are right-aligned figures."""

@@ -137,7 +137,7 @@ def _read_flags(cls: type, arguments: list[str]) -> dict[str, Any]:
             raise ValueError(f"{word!r}: expected a setting, written --name value")
         name, equals, inline = word[2:].partition("=")
         name = name.replace("_", "-")
-        negative = name.startswith("no-") and name[3:] in known and known[name[3:]].type is bool
+        negative = name.startswith("no-") and name[3:] in known and _is_switch(known[name[3:]].type)
         setting = find(known, name[3:] if negative else name)
         following: list[str] = [inline] if equals else []
         while not equals and position < len(arguments) and not _is_flag(arguments[position]):
@@ -151,8 +151,12 @@ def _is_flag(word: str) -> bool:
     return word.startswith("--") and len(word) > 2
 
 
+def _is_switch(kind: Any) -> bool:
+    return bool in (kind, *get_args(kind))
+
+
 def _flag_value(setting: Setting, words: list[str], negative: bool) -> Any:
-    if setting.type is bool and not words:
+    if _is_switch(setting.type) and not words:
         return not negative
     if negative:
         raise ValueError(f"--no-{setting.name} takes no value")

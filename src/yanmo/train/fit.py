@@ -82,7 +82,7 @@ def fit(
             unlucky = 0 if math.isfinite(norm) else unlucky + 1
             if unlucky == PATIENCE:
                 raise Failure(_nan_advice(progress, nats))
-            meter.step(run, bar, nats, targets, norm)
+            meter.step(run, bar, nats, batch["labels"].numel(), norm)
             last = progress.step == total
             if last or _due(settings.eval_every, progress.step):
                 figures = hooks.validate(last)
@@ -196,21 +196,21 @@ class Meter:
         self._flops_per_token = model.config.flops_per_token(settings.sequence_length)
         self._peak = max(hardware.peak_flops(next(model.parameters()).device).values())
         self._seconds = 0.0
-        self._targets = 0
+        self._tokens = 0
         self._clock = time.perf_counter()
-        self._first_tokens = progress.tokens
         self._first_step_seconds: float | None = None
         self._smooth: float | None = None
         self._last: dict[str, float] = {}
 
-    def step(self, run: Run, bar: Bar, nats: float, targets: int, norm: float) -> None:
+    def step(self, run: Run, bar: Bar, nats: float, tokens: int, norm: float) -> None:
+        """`tokens` went through the model, targets or not: speed is about work done."""
         now = time.perf_counter()
         elapsed, self._clock = now - self._clock, now
         if self._first_step_seconds is None:
             self._first_step_seconds = elapsed  # compiling, filling caches: not the run's speed
         else:
             self._seconds += elapsed
-            self._targets += targets
+            self._tokens += tokens
         if math.isfinite(nats):
             self._smooth = nats if self._smooth is None else 0.9 * self._smooth + 0.1 * nats
         shown = {"loss": self._smooth if self._smooth is not None else nats, **self._last}
@@ -237,7 +237,7 @@ class Meter:
     def speed(self) -> dict[str, float]:
         if not self._seconds:
             return {}
-        rate = self._targets / self._seconds
+        rate = self._tokens / self._seconds
         return {"tok/s": round(rate), "MFU": round(rate * self._flops_per_token / self._peak, 3)}
 
     def summary(self) -> dict[str, Any]:

@@ -40,8 +40,8 @@ def next_token_loss(model: Transformer, batch: dict[str, Tensor]) -> Tensor:
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int | None = None) -> Tensor:
     """Sum of -log softmax(hidden @ weight.T)[label] over the labels that are not IGNORE, in nats.
 
-    hidden (..., D) in any dtype, weight (V, D), labels (...) int64; `chunk` tokens have their logits alive at once.
-    Returns a scalar, fp32 (fp64 for fp64 input). Gradients are computed in the forward pass, so a
+    hidden (..., D) in any dtype, weight (V, D), labels (...) int64; the logits of `chunk` tokens live
+    at once. Returns a scalar, fp32 (fp64 for fp64 input). Gradients are computed in the forward pass, and a
     second backward through the same result is not possible.
     """
     hidden, labels = hidden.flatten(0, -2), labels.flatten()
