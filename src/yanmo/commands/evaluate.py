@@ -111,14 +111,18 @@ def measure_answers(settings: Settings, model: Transformer, tokenizer: Tokenizer
 
 
 def show_scores(result: dict[str, Any], run: Run) -> None:
-    """Shares right with their intervals, by level and by kind, the worst kinds first."""
+    """Shares right with their intervals, by level and by kind, the worst kinds first and the perfect ones as one line."""
 
     def line(name: str, part: dict[str, Any]) -> list[str]:
         low, high = part["interval"]
         return [name, f"{part['right']}/{part['questions']}", f"{part['share']:.1%}", f"{low:.1%} to {high:.1%}"]
 
     kinds = sorted(result["by_kind"].items(), key=lambda item: item[1]["share"])
-    rows = [line(name, part) for name, part in [*result["by_level"].items(), *kinds]]
+    perfect = sum(part["share"] == 1 for _, part in kinds)
+    shown = kinds if perfect < 2 else kinds[:-perfect]
+    rows = [line(name, part) for name, part in [*result["by_level"].items(), *shown]]
+    if len(shown) < len(kinds):
+        rows.append([f"{perfect} more kinds", "all", "100.0%", ""])
     run.table("answers by rule", ["what", "right", "share", "95 % interval"], [*rows, line("all", result)])
     run.say(
         f"answers in a loop: {result['loop_rate']:.1%}   cut off: {result['cut_off_rate']:.1%}   "
