@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterable
 from functools import cache
 
 import torch
+import torch._functorch.config
+import torch._inductor.config
+from torch import nn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -70,7 +74,7 @@ def _faster_than_fp32(dtype: torch.dtype) -> bool:
 
 @torch.compiler.assume_constant_result  # a compiled graph holds the answer, not the measurement
 def product_dtype(device_type: str, dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which products of `dtype` matrices run fastest: `dtype`, or fp32 where a CPU is faster at it.
+    """The dtype in which products of `dtype` matrices run fastest: `dtype`, or fp32 where a CPU is faster so.
 
     Half-precision tensors are then widened in the cache just before a product, so storage stays small, and
     sums are never less exact than asked for.
@@ -85,6 +89,20 @@ def can_compile(device: torch.device) -> bool:
     if device.type == "cpu":
         return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
     return torch.utils._triton.has_triton()
+
+
+def compile_blocks(blocks: Iterable[nn.Module]) -> None:
+    """Compile the like-built blocks of a network: one compilation serves them all, in and out of the graph by name.
+
+    Compiling the whole stack takes as many times longer as there are blocks and gains nothing on top.
+    """
+    # What can be had again from a block's saved tensors by elementwise work is not saved, even where a matrix
+    # product wants it whole: the widened or normalised inputs are half of the activations.
+    torch._functorch.config.ban_recompute_materialized_backward = False
+    # Trust the CPU's feature flags. The probe compiles three programs and starts torch three times, in every run.
+    torch._inductor.config.cpp.vec_isa_ok = True
+    for block in blocks:
+        block.compile(dynamic=False)
 
 
 def _synchronize(device: torch.device) -> None:
