@@ -16,6 +16,7 @@ from yanmo.tokenizer.report import coverage, vocabulary_by_script
 from yanmo.tokenizer.save import save_tokenizer
 from yanmo.tokenizer.special import SPECIAL_TOKENS
 from yanmo.tokenizer.train import LONGEST_RUN, learn_merges, train
+from yanmo.tokenizer.vocabulary import Kind
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -88,6 +89,7 @@ def test_small_vocabularies_take_the_most_frequent() -> None:
 
     counts = Counter({"的": 50, "是": 70, "a": 1000, "龘": 60})
     assert required(560, counts) == ["是", "的"]
+    assert required(264, counts) == ["是"]
     assert required(8192, counts)[:3] == ["是", "的", "，"]
 
 
@@ -105,6 +107,15 @@ def test_more_than_the_text_gives() -> None:
         train(small_texts(), 4000)
     reachable = int(re.search(r"vocabulary of (\d+) entries", str(error.value))[1])  # type: ignore[index]
     assert train(small_texts(), reachable).get_vocab_size() == reachable
+
+
+@pytest.mark.parametrize("kind", ["byte", "char"])
+def test_a_small_vocabulary_of_a_rich_text_has_the_size_asked_for(kind: Kind) -> None:
+    """1,500 characters compete for the 252 entries beside the bytes."""
+    tokenizer = train(wordy_texts(), 512, kind)
+    assert tokenizer.get_vocab_size() == 512
+    text = wordy_texts()[0]
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
 def test_too_small() -> None:

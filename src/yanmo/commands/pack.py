@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -52,10 +53,13 @@ def main(settings: Settings) -> None:
         workers = settings.workers or os.cpu_count() or 1
         stream = blocks(read_documents(files), split.threshold())
         with ShardWriter(run.path, tokenizer) as writer, run.progress("packing", characters, "characters") as bar:
+            started, size = time.monotonic(), 0
             for encoded in encode_blocks(tokenizer, stream, workers):
                 for name, part in encoded.items():
                     writer.splits[name].write(*part)
-                bar.advance(sum(part.characters for part in encoded.values()))
+                size += sum(part.bytes for part in encoded.values())
+                rate = size / 1e6 / (time.monotonic() - started)
+                bar.advance(sum(part.characters for part in encoded.values()), MB_per_s=round(rate, 1))
         meta = writer.meta
         columns = ["documents", "tokens", "bytes", "characters"]
         rows = [[name, *(getattr(info, key) for key in columns)] for name, info in meta.splits().items()]

@@ -64,12 +64,13 @@ def assemble(
     character-level kind has characters as such, and bytes only for those it lacks: no beginnings.
     """
     vocabulary = Vocabulary()
-    if kind == "byte":
-        for data in [*beginnings, *(character.encode() for character in characters)]:
+    for data in [*beginnings, *(character.encode() for character in characters)]:
+        if len(vocabulary) + len(data) - 1 > size:
+            break
+        if kind == "byte":
             vocabulary.spell(data)
-    else:
-        for character in characters:
-            vocabulary.add_whole(character.encode())
+        else:
+            vocabulary.add_whole(data)
     for left, right in learned:
         if len(vocabulary) >= size:
             break
