@@ -26,6 +26,18 @@ def test_compressed_files_read_as_plain(tmp_path: Path, suffix: str, compress) -
         assert stream.read(10**6) == TEXT * (2 if suffix else 1)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
+)
+def test_a_cut_file_is_an_error_and_not_a_short_text(tmp_path: Path, suffix: str, compress) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / f"a.txt{suffix}"
+    file.write_bytes(compress(TEXT)[:-6])
+    with pytest.raises((EOFError, OSError)), open_binary(file) as stream:
+        while stream.read(100):
+            pass
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.zst"])
 def test_json_lines_come_back(tmp_path: Path, name: str) -> None:
     rows = [{"text": "一\n二", "n": i} for i in range(1000)]

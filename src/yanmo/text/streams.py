@@ -19,9 +19,9 @@ from typing import BinaryIO, Protocol
 
 import zstandard
 
+from yanmo.core.files import ZstdReader
+
 CHUNK = 1 << 20
-ZSTD_INPUT = 2048
-"""Compressed bytes a step: a zstd block of 4 bytes may hold 128 kB, so a bomb gets 64 MB of memory, no more."""
 UNREADABLE = "\ufdd0"
 """Stands for a byte that is no character (a Unicode noncharacter, so no text holds it)."""
 ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
@@ -95,32 +95,6 @@ def _decompressed(raw: BinaryIO, suffix: str) -> Reads:
         case ".zst":
             return ZstdReader(raw)
     return raw  # type: ignore[return-value]  # BinaryIO lacks read1, what open() returns has it
-
-
-class ZstdReader:
-    """zstandard's own reader takes a cut stream for a complete one; this one raises EOFError."""
-
-    def __init__(self, raw: BinaryIO):
-        self._raw = raw
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._between_frames = True
-        self._input = b""
-        self._output = memoryview(b"")
-
-    def read1(self, size: int) -> bytes:
-        while not self._output:
-            self._input = self._input or self._raw.read(ZSTD_INPUT)
-            if not self._input:
-                if self._between_frames:
-                    return b""
-                raise EOFError("the file ends inside a frame")
-            if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._output = memoryview(self._frame.decompress(self._input))
-            self._between_frames = self._frame.eof
-            self._input = self._frame.unused_data if self._frame.eof else b""
-        part, self._output = self._output[:size], self._output[size:]
-        return bytes(part)
 
 
 class Utf8Stream:
