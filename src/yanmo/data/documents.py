@@ -7,16 +7,17 @@ land on the same side of a split.
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import xxhash
 
-from yanmo.core.files import COMPRESSED, read_jsonl
+from yanmo.core.files import read_jsonl
 
 HASH_RANGE = 1 << 64
-NOT_DOCUMENTS = ("metrics.jsonl",)
+JSONL = re.compile(r"\.jsonl(\.(gz|bz2|zst|xz))?$")
 
 
 class Document(NamedTuple):
@@ -45,8 +46,7 @@ def document_files(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _is_jsonl(file: Path) -> bool:
-    name = file.name.removesuffix(file.suffix) if file.suffix in COMPRESSED else file.name
-    return name.endswith(".jsonl") and not name.startswith(".") and name not in NOT_DOCUMENTS
+    return JSONL.search(file.name) is not None and not file.name.startswith((".", "metrics.jsonl"))
 
 
 def read_documents(files: Iterable[Path]) -> Iterator[Document]:
