@@ -87,12 +87,16 @@ class Conversations:
 
     def training(self, count: int) -> Iterator[Messages]:
         rng = random.Random(f"conversations {self.seed}")
+        for _ in range(count):
+            yield self.one(rng)
+
+    def one(self, rng: random.Random) -> Messages:
+        """A conversation of any kind that training may hold."""
         kinds = {
             self._plain: 46, self._talk: 8, self._relative: 14, self._follow_up: 10,
             self._age: 8, self._stranger: 8, self._detail: 4, self._changing: 4,
         }  # fmt: skip
-        for _ in range(count):
-            yield rng.choices(list(kinds), list(kinds.values()))[0](rng)
+        return rng.choices(list(kinds), list(kinds.values()))[0](rng)
 
     def _plain(self, rng: random.Random) -> Messages:
         fact = rng.choice(self.askable)
@@ -150,19 +154,19 @@ class Conversations:
             facts = self.world.of_kind(kind)
             told = [fact for fact in facts if not language.may_ask(fact) and language.book[kind].statements]
             asked = [fact for fact in facts if language.may_ask(fact)]
-            yield from (self._fact(fact, "没问过", language.held_out(fact), rng) for fact in told)
+            yield from (self._newly(fact, "没问过", language.held_out(fact), rng) for fact in told)
             for level, phrasings in (("新说法", language.held_out), ("新搭配", language.reserved)):
                 for fact in rng.sample(asked, min(per_kind, len(asked))):
-                    yield self._fact(fact, level, phrasings(fact), rng)
+                    yield self._newly(fact, level, phrasings(fact), rng)
         for talk in self.talks:
             for question in talk["held_out"]:
                 yield Question("闲谈", "新说法", chat(question), talk["accepted"], [])
         for person, relation, fact in rng.sample(self.related_test, 4 * per_kind):
             question = language.ask_of(fact, f"{person.name}的{relation}", rng)
-            yield Question("两步", "新搭配", chat(question), [language.value(fact)], language.rivals(fact))
+            yield self._asking(fact, "两步", "新搭配", question)
         for first, second in rng.sample(self.followed_test, 3 * per_kind):
             turns = [language.ask(first, rng), language.answer(first, rng), language.ask_pronoun(second, rng)]
-            yield Question("追问", "新搭配", chat(*turns), [language.value(second)], language.rivals(second))
+            yield self._asking(second, "追问", "新搭配", *turns)
         for pair in rng.sample(self.pairs_test, 2 * per_kind):
             fields = _compare(*pair)
             question = rng.choice(self.ages.questions).format(**fields)
@@ -174,10 +178,14 @@ class Conversations:
             question = rng.choice(self.unknown["detail_held_out"]).format(name=person.name, detail=detail)
             yield Question("没人说过的事", "新说法", chat(question), accepted, [])
 
-    def _fact(self, fact: Fact, level: str, phrasings: list[str], rng: random.Random) -> Question:
+    def _newly(self, fact: Fact, level: str, phrasings: list[str], rng: random.Random) -> Question:
         split = "held_out" if level == "新说法" else "training"
-        question = self.language.framed(rng.choice(phrasings), rng, split)
-        return Question(fact.kind, level, chat(question), [self.language.value(fact)], self.language.rivals(fact))
+        return self._asking(fact, fact.kind, level, self.language.framed(rng.choice(phrasings), rng, split))
+
+    def _asking(self, fact: Fact, kind: str, level: str, *turns: str) -> Question:
+        """A question whose answer is the fact's value."""
+        rivals = self.language.rivals(fact, "".join(turns))
+        return Question(kind, level, chat(*turns), [self.language.value(fact)], rivals)
 
 
 def _split(items: list[T], rng: random.Random) -> tuple[list[T], list[T]]:

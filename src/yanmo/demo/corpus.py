@@ -42,12 +42,12 @@ def build_corpus(seed: int, characters: int, conversations: int, per_kind: int) 
     language = Language(world, seed)
     documents: list[str] = []
     size = 0
-    for text in Documents(world, language, seed):
+    talks = Conversations(world, language, seed)
+    for text in Documents(world, language, talks, seed):
         documents.append(text)
         size += len(text)
         if size >= characters:
             break
-    talks = Conversations(world, language, seed)
     training = list(talks.training(conversations))
     return Corpus(world, documents, training, unseen(talks.test(per_kind), documents, training))
 

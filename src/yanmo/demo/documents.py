@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
+from yanmo.demo.conversations import Conversations
 from yanmo.demo.phrases import Language
 from yanmo.demo.world import Fact, Person, World, load
 
@@ -19,18 +20,16 @@ EXERCISES = ("加减", "次序")  # learnt at school, not talked about in the st
 class Documents:
     """An endless supply of documents about a world; the same seed gives the same ones."""
 
-    def __init__(self, world: World, language: Language, seed: int):
-        self.world, self.language = world, language
+    def __init__(self, world: World, language: Language, conversations: Conversations, seed: int):
+        self.world, self.language, self.conversations = world, language, conversations
         self.rng = random.Random(f"documents {seed}")
         self.words, self.stories = load("words"), load("stories")
-        self.talks = load("voice")["talk"]
         self.personal = {p.name: [f for f in world.about(p.name) if self.told(f)] for p in world.people}
         self.town = [fact for fact in world.facts if fact.kind not in EXERCISES]
         subjects = dict.fromkeys(fact.subject for fact in self.town if "name" not in fact.fields)
         self.things = [[f for f in world.about(name) if self.told(f)] for name in subjects]
         self.kinds = [kind for kind, phrases in language.book.items() if phrases.statements]
-        self.askable = [fact for fact in world.facts if language.may_ask(fact)]
-        self.gossip = [fact for fact in self.askable if fact.kind not in EXERCISES]
+        self.gossip = [fact for fact in self.town if language.may_ask(fact)]
 
     def told(self, fact: Fact) -> bool:
         return bool(self.language.book[fact.kind].statements)
@@ -38,8 +37,8 @@ class Documents:
     def __iter__(self) -> Iterator[str]:
         # Shares by trial: portraits and stories carry the facts, quizzes the form of questions.
         writers: dict[Writer, int] = {
-            self.portrait: 26, self.chronicle: 12, self.story: 24, self.talk: 12, self.quiz: 14,
-            self.notes: 8, self.family: 4, self.scenery: 3, self.sums: 4,
+            self.portrait: 24, self.chronicle: 10, self.story: 18, self.talk: 10, self.quiz: 22,
+            self.notes: 14, self.family: 4, self.scenery: 2, self.sums: 2,
         }  # fmt: skip
         while True:
             yield self.rng.choices(list(writers), list(writers.values()))[0]()
@@ -100,14 +99,10 @@ class Documents:
         return "\n".join(lines)
 
     def quiz(self) -> str:
-        """Questions and answers, some of them to the assistant itself."""
-        lines = []
-        for fact in self.rng.sample(self.askable, self.rng.randint(4, 7)):
-            lines.append(f"问：{self.language.ask(fact, self.rng)}\n答：{self.language.answer(fact, self.rng)}")
-        if self.rng.random() < 0.3:
-            talk = self.rng.choice(self.talks)
-            lines.append(f"问：{self.rng.choice(talk['questions'])}\n答：{self.rng.choice(talk['answers'])}")
-        return "\n".join(lines)
+        """Questions and answers as fine-tuning has them, so that their words and forms are familiar by then."""
+        rows = [self.conversations.one(self.rng) for _ in range(self.rng.randint(3, 6))]
+        turns = [message for row in rows for message in row]
+        return "\n".join(f"{'问' if turn['role'] == 'user' else '答'}：{turn['content']}" for turn in turns)
 
     def story(self) -> str:
         hero = self.rng.choice(self.world.people)

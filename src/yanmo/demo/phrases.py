@@ -102,7 +102,8 @@ class Language:
         """The words that make an answer right."""
         return fact.fields[self.book[fact.kind].asks]
 
-    def rivals(self, fact: Fact) -> list[str]:
-        """What must not stand in a right answer: the same kind's other values, unless they are part of this one."""
+    def rivals(self, fact: Fact, said: str) -> list[str]:
+        """What must not stand in a right answer: the same kind's other values, unless they are part of this one or
+        were said in the question, which an answer may take up."""
         own = self.value(fact)
-        return [value for value in self.values[fact.kind] if value not in own]
+        return [value for value in self.values[fact.kind] if value not in own and value not in said]
