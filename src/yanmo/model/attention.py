@@ -16,8 +16,8 @@ from torch import Tensor
 
 from yanmo.core.device import product_dtype
 
-BLOCK = 128
-"""Queries at once: the scores of a row's heads stay in the cache, and little of the work is above the diagonal."""
+BLOCK = 64
+"""Queries at once: a row's scores stay in the cache, and little of the work is above the diagonal."""
 
 
 def packed_attention(query: Tensor, key: Tensor, value: Tensor, segments: Tensor | None) -> Tensor:
@@ -73,7 +73,7 @@ def _backward(
             d_scores = torch._softmax_backward_data(d_probabilities, probabilities, -1, q.dtype)
             d_q = (d_scores @ k[:, keys]).mul_(_scale(q))
             d_query[row, :, queries] = d_q.view(query.shape[1], -1, q.shape[-1])
-            d_k[:, keys].baddbmm_(d_scores.mT, q[:, :, queries].flatten(1, 2), alpha=_scale(q))
+            d_k[:, keys].baddbmm_(d_scores.mT, q[:, :, queries].flatten(1, 2))
         d_key[row], d_value[row] = d_k, d_v
     return d_query, d_key, d_value
 
@@ -81,11 +81,11 @@ def _backward(
 def _rows(
     query: Tensor, key: Tensor, value: Tensor, segments: Tensor | None
 ) -> Iterator[tuple[int, Tensor | None, Tensor, Tensor, Tensor]]:
-    """For each row its number, segments (T,), query (Hkv, H / Hkv, T, D), key and value (Hkv, T, D)."""
+    """For each row its number, segments (T,), query / sqrt(D) (Hkv, H / Hkv, T, D), key and value (Hkv, T, D)."""
     dtype = product_dtype("cpu", query.dtype)
     for row in range(len(query)):
         k, v = key[row].to(dtype), value[row].to(dtype)
-        q = query[row].to(dtype).unflatten(0, (len(k), -1))
+        q = (query[row].to(dtype) * _scale(query)).unflatten(0, (len(k), -1))
         yield row, None if segments is None else segments[row], q, k, v
 
 
@@ -98,20 +98,20 @@ def _blocks(documents: Tensor | None, tokens: int) -> Iterator[tuple[slice, slic
 
 
 def _probabilities(q: Tensor, k: Tensor, documents: Tensor | None, queries: slice, keys: slice) -> Tensor:
-    """softmax(q k^T / sqrt(D)) of a block: (Hkv, H / Hkv * queries, keys)."""
+    """softmax(q k^T) of a block, q scaled already: (Hkv, H / Hkv * queries, keys)."""
     scores = torch.bmm(q[:, :, queries].flatten(1, 2), k[:, keys].mT)
     _hide(scores, documents, queries, keys)
-    return torch.softmax(scores.mul_(_scale(q)), dim=-1)
+    return torch.softmax(scores, dim=-1)
 
 
 def _hide(scores: Tensor, documents: Tensor | None, queries: slice, keys: slice) -> None:
     """-inf where a key comes after the query or is of another document."""
     size = queries.stop - queries.start
     grid = scores.view(len(scores), -1, size, scores.shape[-1])
-    hidden = torch.ones(size, size, dtype=torch.bool).triu_(1)
-    grid[..., -size:].masked_fill_(hidden, -torch.inf)
+    grid[..., -size:] += scores.new_full((size, size), -torch.inf).triu_(1)
     if documents is not None and documents[keys.start] != documents[queries.stop - 1]:
-        grid.masked_fill_(documents[queries, None] != documents[keys], -torch.inf)
+        apart = documents[queries, None] != documents[keys]
+        grid += torch.zeros_like(apart, dtype=scores.dtype).masked_fill_(apart, -torch.inf)
 
 
 def _scale(query: Tensor) -> float:
