@@ -7,7 +7,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.tokenizer.chat import render, render_all, without_oldest_exchange
+from yanmo.tokenizer.chat import oldest_exchange, render, render_all
 from yanmo.tokenizer.load import Tokenizer
 from yanmo.tokenizer.special import SPECIAL_TOKENS
 
@@ -93,7 +93,12 @@ def test_unknown_role(tokenizer: Tokenizer) -> None:
         render(tokenizer, [{"role": "robot", "content": "哔"}])
 
 
-def test_oldest_exchange_goes_and_the_system_turn_stays() -> None:
+def test_oldest_exchange_leaves_the_system_turn_and_the_last_question() -> None:
     messages = turns("一", "二", "三", "四", system="系统")
-    assert without_oldest_exchange(messages) == turns("三", "四", system="系统")
-    assert without_oldest_exchange(turns("三", "四", system="系统")) is None
+    oldest = oldest_exchange(messages)
+    assert oldest == slice(1, 3)
+    del messages[oldest]
+    assert messages == turns("三", "四", system="系统")
+    assert oldest_exchange(messages) is None
+    greeted = [{"role": "assistant", "content": "你好"}, *turns("一", "二", "三")]
+    assert oldest_exchange(greeted) == slice(0, 3)

@@ -12,16 +12,20 @@ the cut: a model must not learn to stop in the middle of a sentence.
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from yanmo.data.batches import IGNORE, Batch, to_tensors
 from yanmo.data.shuffle import Permutation
-from yanmo.tokenizer.chat import Message, Rendered, render, render_all, without_oldest_exchange
+from yanmo.tokenizer.chat import Message, Rendered, oldest_exchange, render_all
 from yanmo.tokenizer.load import Tokenizer
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -169,22 +173,33 @@ def _fit(
     counts: ConversationCounts,
 ) -> Rendered | None:
     """One conversation up to its last trained token, shortened if it must be, or None."""
+    left, turns = list(messages), _turns(tokenizer, rendered)
     ids, trained = _up_to_last_trained(rendered)
     if not ids:
         counts.drop("no answer to train on")
         return None
-    shorter = messages
-    while len(ids) - 1 > sequence_length and (fewer := without_oldest_exchange(shorter)) is not None:
-        shorter = fewer
-        ids, trained = _up_to_last_trained(render(tokenizer, shorter))
+    while len(ids) - 1 > sequence_length and (oldest := oldest_exchange(left)) is not None:
+        del left[oldest], turns[oldest]
+        ids, trained = _up_to_last_trained((_joined(ids for ids, _ in turns), _joined(flags for _, flags in turns)))
     if ids and len(ids) - 1 <= sequence_length:
-        counts.shortened += shorter is not messages
+        counts.shortened += len(left) < len(messages)
         return ids, trained
     if cut_answers and any(trained[: sequence_length + 1]):
         counts.cut += 1
         return ids[: sequence_length + 1], trained[: sequence_length + 1]
     counts.drop("longer than a row")
     return None
+
+
+def _turns(tokenizer: Tokenizer, rendered: Rendered) -> list[Rendered]:
+    """A rendered conversation by message. Only the template makes a turn-start id, so it marks each beginning."""
+    ids, trained = rendered
+    bounds = [place for place, number in enumerate(ids) if number == tokenizer.turn_start_id] + [len(ids)]
+    return [(ids[start:stop], trained[start:stop]) for start, stop in itertools.pairwise(bounds)]
+
+
+def _joined(parts: Iterable[list[T]]) -> list[T]:
+    return list(itertools.chain.from_iterable(parts))
 
 
 def _up_to_last_trained(rendered: Rendered) -> Rendered:

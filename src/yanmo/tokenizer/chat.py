@@ -67,16 +67,15 @@ def render_all(tokenizer: Tokenizer, conversations: Iterable[Sequence[Message]])
             yield ids, trained
 
 
-def without_oldest_exchange(messages: Sequence[Message]) -> list[Message] | None:
-    """The conversation less its oldest exchange (a user turn and what follows it), system turns kept.
+def oldest_exchange(messages: Sequence[Message]) -> slice | None:
+    """Which messages are the oldest exchange: a user turn and what follows it; system turns at the start stay.
 
     None when there is only one exchange left: what a limit on length cannot take away in whole turns.
     """
-    starts = [index for index, message in enumerate(messages) if message["role"] == "user"]
-    if len(starts) < 2:
+    asked = [index for index, message in enumerate(messages) if message["role"] == "user"]
+    if len(asked) < 2:
         return None
-    first = next(index for index, message in enumerate(messages) if message["role"] != "system")
-    return [*messages[:first], *messages[starts[1] :]]
+    return slice(next(index for index, message in enumerate(messages) if message["role"] != "system"), asked[1])
 
 
 def _header(tokenizer: Tokenizer, role: str) -> list[int]:
