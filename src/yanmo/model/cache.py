@@ -57,8 +57,7 @@ class Step:
     """(B, 1, T, span): True where a token may look; None if it may look at all."""
 
     def layer(self, index: int) -> LayerCache:
-        rows = len(self.cache.lengths)
-        return LayerCache(self.cache.keys[index][:rows], self.cache.values[index][:rows], self)
+        return LayerCache(self.cache.keys[index], self.cache.values[index], self)
 
 
 class KVCache:
@@ -78,7 +77,8 @@ class KVCache:
             # Zeros, not empty: attention multiplies unread entries by zero, and zero times NaN is NaN.
             return [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_hidden_layers)]
 
-        self.keys, self.values = allocate(), allocate()
+        self._storage = allocate(), allocate()
+        self.keys, self.values = self._storage
         self.capacity = capacity
         self.lengths = [0] * rows
         """Tokens stored in each live row."""
@@ -106,6 +106,7 @@ class KVCache:
         source = [rows[row] for row in target]
         used = max((self.lengths[row] for row in source), default=0)
         if target:
-            for tensor in (*self.keys, *self.values):
+            for tensor in (*self._storage[0], *self._storage[1]):
                 tensor[target, :, :used] = tensor[source, :, :used]
         self.lengths = [self.lengths[row] for row in rows]
+        self.keys, self.values = ([tensor[: len(rows)] for tensor in tensors] for tensors in self._storage)

@@ -158,6 +158,15 @@ def check_tokenizer(directory: Path, rows: int) -> None:
         )
 
 
+def stop_ids(directory: Path) -> list[int]:
+    """The ids that end an answer of the model in `directory`: its generation config's, else its tokenizer's."""
+    path = directory / "generation_config.json"
+    given = read_json(path).get("eos_token_id") if path.is_file() else None
+    if given is None:
+        return stop_and_pad_ids(directory)[0]
+    return given if isinstance(given, list) else [given]
+
+
 def stop_and_pad_ids(directory: Path) -> tuple[list[int], int | None]:
     """A tokenizer's end ids, the chat's turn end before the document end, and its padding id.
 

@@ -8,6 +8,8 @@ compiles to the same graph), sharding, quantisation, fusing for decoding. The ca
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -66,23 +68,15 @@ class Attention(nn.Module):
         else:
             self.q_norm = self.k_norm = nn.Identity()
 
-    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """hidden (B, T, hidden_size) -> query (B, T, H, D), key and value (B, T, Hkv, D)."""
-        heads = (*hidden.shape[:-1], -1, self.head_size)
-        return self.q_proj(hidden).view(heads), self.k_proj(hidden).view(heads), self.v_proj(hidden).view(heads)
-
     def forward(
         self, hidden: Tensor, cos: Tensor, sin: Tensor, segments: Tensor | None, cache: LayerCache | None
     ) -> Tensor:
-        query, key, value = self.project(hidden)
-        query = rotate(self.q_norm(query).transpose(1, 2), cos, sin)
-        key = rotate(self.k_norm(key).transpose(1, 2), cos, sin)
-        value = value.transpose(1, 2)
-        if cache is None:
-            mixed = packed_attention(query, key, value, segments)
-        else:
-            mixed = cache.attend(query, key, value)
-        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+        heads = (*hidden.shape[:-1], -1, self.head_size)
+        query = rotate(self.q_norm(self.q_proj(hidden).view(heads)).transpose(1, 2), cos, sin)
+        key = rotate(self.k_norm(self.k_proj(hidden).view(heads)).transpose(1, 2), cos, sin)
+        value = self.v_proj(hidden).view(heads).transpose(1, 2)
+        attend = partial(packed_attention, segments=segments) if cache is None else cache.attend
+        return self.o_proj(attend(query, key, value).transpose(1, 2).flatten(2))
 
 
 class MLP(nn.Module):

@@ -1,0 +1,174 @@
+"""A model + a file of prompts -> completions.jsonl, written as they come; an interrupted run goes on with --resume.
+
+yanmo generate --model runs/sft --prompts questions.jsonl --temperature 0
+yanmo generate --model runs/pretrain --prompts beginnings.txt --max-new-tokens 200 --top-p 0.9
+
+Rows with "messages" are answered through the chat template. Rows with "prompt", and lines of a .txt file, are
+continued as they stand; with --chat they are answered as a user's question.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from yanmo.core.settings import CommandSettings
+from yanmo.model.sampling_settings import SamplingSettings
+
+if TYPE_CHECKING:
+    from yanmo.core.run import Run
+    from yanmo.tokenizer.load import Tokenizer
+
+COMPLETIONS = "completions.jsonl"
+
+
+@dataclass(kw_only=True)
+class Settings(SamplingSettings, CommandSettings):
+    out: Path = Path("runs/generate")
+    """The directory to write: completions.jsonl, one row a prompt, in the order of the prompts."""
+    model: Path
+    """The model directory."""
+    prompts: Path
+    """.jsonl, .json, .csv or .parquet with "messages" or "prompt", or .txt with a prompt a line."""
+    chat: bool = False
+    """Put "prompt" rows into the chat template as a user's question instead of continuing them."""
+    batch_size: int = 32
+    """Prompts answered at once."""
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """Numbers to compute with; auto is what the machine decodes fastest in."""
+    device: str = "auto"
+    """auto takes a GPU when there is one; cpu, cuda."""
+
+
+class Prompt(NamedTuple):
+    row: dict[str, Any]
+    """What comes back in completions.jsonl: "prompt" or "messages"."""
+    ids: list[int]
+
+
+def main(settings: Settings) -> None:
+    settings.validate()
+    if settings.batch_size < 1:
+        raise ValueError(f"--batch-size {settings.batch_size}: must be at least 1")
+    from yanmo.core.device import DTYPES, choose_device
+    from yanmo.core.run import open_run
+    from yanmo.model.checkpoint import load_model, stop_ids
+    from yanmo.model.decoding import decoding_dtype, for_decoding
+    from yanmo.tokenizer.load import load_tokenizer
+
+    with open_run(settings) as run:
+        if run.finished_before:
+            run.say(f"{settings.out}: already complete")
+            return
+        device = choose_device(settings.device)
+        auto = settings.dtype == "auto"
+        dtype = decoding_dtype(device, settings.batch_size) if auto else DTYPES[settings.dtype]
+        model = for_decoding(load_model(settings.model, dtype, device))
+        tokenizer = load_tokenizer(settings.model)
+        prompts = list(read_prompts(settings, tokenizer, model.config.max_position_embeddings, run))
+        complete_all(model, tokenizer, prompts, settings, stop_ids(settings.model), run)
+
+
+def read_prompts(settings: Settings, tokenizer: Tokenizer, context: int, run: Run) -> Iterator[Prompt]:
+    """The prompts of the file; broken rows are counted and named.
+
+    Raises: ValueError: a row holds no prompt, or one that fills the context; most rows are broken; none is there.
+    """
+    from yanmo.text.readers import Broken, Damage, read_rows
+    from yanmo.text.sources import look
+
+    source = look(settings.prompts, txt_documents="line")
+    damage, count = Damage(source), 0
+    for row in read_rows(source):
+        damage.add(1, [(row.number, row.drop)] if isinstance(row, Broken) else [])
+        if isinstance(row, Broken):
+            continue
+        place = source.place(row.number)
+        prompt = encode(row.value, settings.chat, tokenizer, place)
+        if not prompt.ids:
+            raise ValueError(f"{place}: the prompt is empty")
+        if len(prompt.ids) >= context:
+            raise ValueError(f"{place}: {len(prompt.ids)} tokens, the model's context is {context}; shorten it")
+        count += 1
+        yield prompt
+    Damage.check_all([damage])
+    if damage.broken:
+        run.say(f"warning: {damage.broken} broken rows left out: {', '.join(damage.first)}")
+    if not count:
+        raise ValueError(f"--prompts {settings.prompts}: no prompts in it")
+
+
+def encode(value: dict[str, Any] | str, chat: bool, tokenizer: Tokenizer, place: str) -> Prompt:
+    """A row of the prompts file as ids, by the rule in this file's first lines."""
+    from yanmo.tokenizer.chat import render
+
+    row: dict[str, Any] = {"prompt": value} if isinstance(value, str) else value
+    messages = row.get("messages")
+    if messages is not None:
+        if not _are_messages(messages):
+            raise ValueError(f'{place}: "messages" must be a list of {{"role", "content"}} that ends with a user turn')
+        return Prompt({"messages": messages}, render(tokenizer, messages, add_generation_prompt=True)[0])
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str):
+        raise ValueError(f'{place}: needs "prompt" (text) or "messages"')
+    if chat:
+        question = [{"role": "user", "content": prompt}]
+        return Prompt({"prompt": prompt}, render(tokenizer, question, add_generation_prompt=True)[0])
+    return Prompt({"prompt": prompt}, tokenizer.encode(prompt))
+
+
+def _are_messages(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and isinstance(turn.get("content"), str) and "role" in turn for turn in value)
+        and value[-1]["role"] == "user"
+    )
+
+
+def complete_all(
+    model: Any, tokenizer: Tokenizer, prompts: list[Prompt], settings: Settings, stop_ids: list[int], run: Run
+) -> None:
+    """Answer batch by batch; each batch is appended whole and flushed to the disk."""
+    import orjson
+
+    from yanmo.model.generate import generate
+    from yanmo.model.streaming import text_of
+
+    path = run.path / COMPLETIONS
+    done = whole_rows(path, settings.batch_size, len(prompts))
+    finishes = {"stop": 0, "length": 0}
+    tokens = 0
+    with open(path, "ab") as out, run.progress("generate", len(prompts), "prompts") as bar:
+        bar.advance(done)
+        for start in range(done, len(prompts), settings.batch_size):
+            batch = prompts[start : start + settings.batch_size]
+            completions = generate(model, [prompt.ids for prompt in batch], settings, stop_ids, first_row=start)
+            for prompt, completion in zip(batch, completions, strict=True):
+                text = text_of(completion.ids, tokenizer.token_bytes)
+                row = {**prompt.row, "completion": text, "finish": completion.finish, "tokens": len(completion.ids)}
+                out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+                finishes[completion.finish] += 1
+                tokens += len(completion.ids)
+            out.flush()
+            os.fsync(out.fileno())
+            bar.advance(len(batch), tokens=tokens)
+    run.report |= {"prompts": len(prompts), "resumed_at": done, "tokens": tokens, "finish": finishes}
+
+
+def whole_rows(path: Path, batch_size: int, total: int) -> int:
+    """Rows of an earlier run that stand; what follows them is cut off.
+
+    Only whole batches stand: in bfloat16 a row depends a little on how many others it is computed with, and a
+    resumed run must write the bytes that an undisturbed one would have written.
+    """
+    if not path.exists():
+        return 0
+    lines = path.read_bytes().split(b"\n")[:-1]
+    rows = min(len(lines) if len(lines) == total else len(lines) // batch_size * batch_size, total)
+    with open(path, "r+b") as file:
+        file.truncate(sum(len(line) + 1 for line in lines[:rows]))
+    return rows
