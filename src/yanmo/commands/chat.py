@@ -78,19 +78,20 @@ class Speaker:
 
         Raises: ValueError: the last exchange alone is too long.
         """
-        from yanmo.tokenizer.chat import render, without_oldest_exchange
+        from yanmo.tokenizer.chat import oldest_exchange, render
 
         room = min(self.settings.max_new_tokens, self.context // 4)
         while True:
             ids, _ = render(self.tokenizer, messages, add_generation_prompt=True)
             if len(ids) + room <= self.context:
                 return ids, messages
-            shorter = without_oldest_exchange(messages)
-            if shorter is None:
-                if len(ids) < self.context:
-                    return ids, messages
+            oldest = oldest_exchange(messages)
+            if oldest is not None:
+                messages = messages[: oldest.start] + messages[oldest.stop :]
+            elif len(ids) < self.context:
+                return ids, messages
+            else:
                 raise ValueError(f"{len(ids)} tokens, the model's context is {self.context}: say it shorter")
-            messages = shorter
 
     def plain(self, text: str) -> list[int]:
         """Raises: ValueError: the text alone fills the context."""

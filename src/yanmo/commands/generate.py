@@ -10,6 +10,7 @@ continued as they stand; with --chat they are answered as a user's question.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,13 +136,12 @@ def complete_all(
     """Answer batch by batch; each batch is appended whole and flushed to the disk."""
     import orjson
 
+    from yanmo.core.files import read_jsonl
     from yanmo.model.generate import generate
     from yanmo.model.streaming import text_of
 
     path = run.path / COMPLETIONS
     done = whole_rows(path, settings.batch_size, len(prompts))
-    finishes = {"stop": 0, "length": 0}
-    tokens = 0
     with open(path, "ab") as out, run.progress("generate", len(prompts), "prompts") as bar:
         bar.advance(done)
         for start in range(done, len(prompts), settings.batch_size):
@@ -151,12 +151,15 @@ def complete_all(
                 text = text_of(completion.ids, tokenizer.token_bytes)
                 row = {**prompt.row, "completion": text, "finish": completion.finish, "tokens": len(completion.ids)}
                 out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-                finishes[completion.finish] += 1
-                tokens += len(completion.ids)
             out.flush()
             os.fsync(out.fileno())
-            bar.advance(len(batch), tokens=tokens)
-    run.report |= {"prompts": len(prompts), "resumed_at": done, "tokens": tokens, "finish": finishes}
+            bar.advance(len(batch))
+    finishes: Counter[str] = Counter()
+    tokens = 0
+    for row in read_jsonl(path):
+        finishes[row["finish"]] += 1
+        tokens += row["tokens"]
+    run.report |= {"prompts": len(prompts), "resumed_at": done, "tokens": tokens, "finish": dict(finishes)}
 
 
 def whole_rows(path: Path, batch_size: int, total: int) -> int:
