@@ -71,8 +71,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
         return model
     announce(stage, run, model, schedule)
     if wants_compile(settings, stage, schedule):
-        for layer in model.model.layers:
-            layer.compile()
+        hardware.compile_blocks(model.model.layers)
 
     def validate(last: bool) -> dict[str, float]:
         wanted = settings.eval_tokens * (FINAL_EVAL_FACTOR if last else 1)
