@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import torch
@@ -41,17 +41,26 @@ def choose_dtype(setting: str, device: torch.device) -> torch.dtype:
     return torch.float16 if old_gpu else torch.bfloat16
 
 
-def matmul_flops(device: torch.device, dtype: torch.dtype, size: int, repeats: int = 3) -> float:
-    """Floating point operations a second of the best of `repeats` square matrix products."""
+def matmul_flops(
+    device: torch.device,
+    dtype: torch.dtype,
+    size: int,
+    repeats: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Floating point operations a second of the best of `repeats` square matrix products.
+
+    With `time.process_time` as the clock other load on a CPU does not count, and several threads add up.
+    """
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     best = float("inf")
     for _ in range(1 + repeats):  # the first one also sets the library up
         _synchronize(device)
-        start = time.perf_counter()
+        start = clock()
         torch.mm(a, b, out=out)
         _synchronize(device)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, clock() - start)
     return 2 * size**3 / best
 
 
@@ -68,8 +77,10 @@ def peak_flops(device: torch.device) -> dict[str, float]:
 
 @cache
 def _faster_than_fp32(dtype: torch.dtype) -> bool:
-    cpu = torch.device("cpu")
-    return matmul_flops(cpu, dtype, 512, repeats=5) > matmul_flops(cpu, torch.float32, 512, repeats=5)
+    def flops(dtype: torch.dtype) -> float:
+        return matmul_flops(torch.device("cpu"), dtype, 512, repeats=5, clock=time.process_time)
+
+    return flops(dtype) > flops(torch.float32)
 
 
 @torch.compiler.assume_constant_result  # a compiled graph holds the answer, not the measurement
