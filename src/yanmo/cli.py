@@ -16,13 +16,17 @@ from typing import Any
 
 import yanmo
 from yanmo.commands import COMMANDS
-from yanmo.core.allocator import restart_with_tuned_allocator
+from yanmo.core.allocator import restart_with_tensor_allocator
 
 MISTAKES = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
+TENSOR_COMMANDS = ("demo", "run", "pretrain", "sft", "generate", "evaluate", "chat")
+
+
 def main() -> None:
-    restart_with_tuned_allocator(sys.argv[1:])
+    if sys.argv[1:2] and sys.argv[1] in TENSOR_COMMANDS and not {"-h", "--help"} & set(sys.argv):
+        restart_with_tensor_allocator()
     sys.exit(run(sys.argv[1:]))
 
 
