@@ -83,13 +83,13 @@ def majority(questions: list[Question]) -> float:
 def write_corpus(corpus: Corpus, folder: Path, seed: int) -> dict[str, Any]:
     """Write the three files; returns their counts."""
     rng = random.Random(f"dirt {seed}")
-    rows = [("墨溪镇", text) for text in corpus.documents]
-    rows += dirty_rows(corpus.documents, round(len(rows) * DIRT), rng)
+    dirt = dirty_rows(corpus.documents, round(len(corpus.documents) * DIRT), rng)
+    rows = [*corpus.documents, *(text for _, text in dirt)]
     rng.shuffle(rows)
     folder.mkdir(parents=True, exist_ok=True)
     with write_jsonl(folder / "corpus.jsonl") as out:
-        for number, (source, text) in enumerate(rows):
-            out.write({"text": text, "source": source, "id": f"demo-{number:06d}"})
+        for number, text in enumerate(rows):
+            out.write({"text": text, "source": "墨溪镇", "id": f"demo-{number:06d}"})
     with write_jsonl(folder / "conversations.jsonl") as out:
         for messages in corpus.conversations:
             out.write({"messages": messages})
