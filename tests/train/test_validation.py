@@ -31,7 +31,7 @@ def test_figures_are_what_their_names_say(shards_dir: Path, model: Transformer) 
     nats, tokens = 0.0, 0
     for batch in batches:
         logits = model.lm_head(model(batch["input_ids"], batch["position_ids"], batch["segments"]))
-        nats += float(F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum"))
+        nats += F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum").item()
         tokens += int((batch["labels"] != IGNORE).sum())
     assert figures["tokens"] == tokens == len(shards.val) - 1
     assert figures["nats_per_token"] == pytest.approx(nats / tokens, rel=1e-5)
