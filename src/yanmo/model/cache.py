@@ -3,7 +3,7 @@
 The cache is an argument of the model's forward, never its state: any number of conversations share one model.
 Rows advance independently: prompts of different lengths lie right-padded in one batch, what stands behind a
 row's length is never attended to, and rows may leave (or be reordered) between steps. One tensor a layer
-rather than one for all, because a compiled step would copy a sliced whole every token (docs/log.md).
+rather than one for all keeps each one's writes and reads together.
 """
 
 from __future__ import annotations
