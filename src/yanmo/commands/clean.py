@@ -12,10 +12,8 @@ number of workers, rows in = documents + removed holds by counting, and an inter
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
@@ -23,15 +21,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from yanmo.core.files import JsonlWriter, write_jsonl
+from yanmo.core.processes import core_count, in_order
 from yanmo.core.run import Run, open_run
 from yanmo.core.settings import CommandSettings
-from yanmo.core.signals import Failure
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.cleaning import Cleaned, Document, Removed, Rules, clean_block
 from yanmo.text.conversations import find_format
 from yanmo.text.dedup import Seen
 from yanmo.text.formats import check_name
-from yanmo.text.processes import in_order
 from yanmo.text.readers import Damage, read_blocks
 from yanmo.text.sources import Encoding, Source, TxtDocuments, find_files, look
 from yanmo.text.step import Drop
@@ -104,10 +101,7 @@ def main(settings: Settings) -> None:
         limit = settings.max_row_mb * MEGABYTE
         sources = [look(*file, settings.encoding, settings.txt_documents, limit) for file in files]
         formats = [settings.format if settings.format != "auto" else find_format(s, DOCUMENTS) for s in sources]
-        try:
-            counts, damages = clean(sources, formats, settings, run)
-        except BrokenProcessPool:
-            raise Failure("a worker process died, perhaps for want of memory; try fewer --workers") from None
+        counts, damages = clean(sources, formats, settings, run)
         summarise(run, sources, formats, counts, damages)
 
 
@@ -145,7 +139,7 @@ def clean(sources: list[Source], formats: list[str], settings: Settings, run: Ru
     sizes = [source.path.stat().st_size for source in sources]
     before = [0, *accumulate(sizes)]
     rules = Rules(settings.min_chars, settings.max_chars, settings.min_han)
-    workers = settings.workers or os.cpu_count() or 1
+    workers = settings.workers or core_count()
     if sum(sizes) < WORTH_PROCESSES:
         workers = 1
     tasks = (

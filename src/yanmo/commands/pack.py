@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from yanmo.core.processes import core_count
 from yanmo.core.run import open_run
 from yanmo.core.settings import CommandSettings
 
@@ -50,7 +50,7 @@ def main(settings: Settings) -> None:
             characters += len(document.text)
         if not split.documents:
             raise ValueError(f"--inputs {' '.join(map(str, settings.inputs))}: no documents in them")
-        workers = settings.workers or os.cpu_count() or 1
+        workers = settings.workers or core_count()
         stream = blocks(read_documents(files), split.threshold())
         with ShardWriter(run.path, tokenizer) as writer, run.progress("packing", characters, "characters") as bar:
             started, size = time.monotonic(), 0

@@ -80,7 +80,7 @@ def open_binary(path: Path) -> BinaryIO:
         case ".xz":
             return cast(BinaryIO, lzma.open(path, "rb"))
         case ".zst":
-            return cast(BinaryIO, ZstdReader(open(path, "rb")))  # noqa: SIM115 the reader closes it
+            return cast(BinaryIO, ZstdReader(open(path, "rb")))
     return open(path, "rb")
 
 
@@ -157,7 +157,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         with open_binary(path) as stream:
-            for number, line in enumerate(iter_lines(stream), 1):
+            for number, line in enumerate(iter_lines(stream), 1):  # noqa: B007 the errors below name it
                 yield orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{path}:{number}: not valid JSON ({error})") from None

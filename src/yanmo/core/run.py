@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
@@ -36,6 +35,7 @@ from rich.table import Table
 
 import yanmo
 from yanmo.core.files import atomic_write, fingerprint, read_json, write_json
+from yanmo.core.processes import core_count
 from yanmo.core.settings import PROVENANCE, CommandSettings, describe, flatten, read_toml, to_dict
 
 LIBRARIES = ("torch", "numpy", "tokenizers", "safetensors")
@@ -284,11 +284,6 @@ def processor() -> str:
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
     return f"{name}, {core_count()} cores"
-
-
-def core_count() -> int:
-    """Cores this process may use: a container or `taskset` may give fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def git_commit() -> str:

@@ -6,20 +6,16 @@ once, and a block's ids travel as one array: memory stays the same however large
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import signal
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from yanmo.core.signals import Failure
+from yanmo.core.processes import in_order
 from yanmo.data.documents import Document, document_hash
 from yanmo.data.shards import SPLITS, Split
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer
@@ -93,41 +89,21 @@ def divide(text: str) -> list[str]:
 
 
 def encode_blocks(tokenizer: Tokenizer, stream: Iterable[Block], workers: int) -> Iterator[dict[Split, Encoded]]:
-    """Encode blocks in order, on `workers` processes (one: in this one).
-
-    Raises: Failure: a worker died.
-    """
-    if workers == 1:
-        for block in stream:
-            yield encode_block(tokenizer, block)
-        return
-    # Spawned, not forked: the tokenizer library runs threads, and a fork copies their locks as they are.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(tokenizer.path,))
-    try:
-        waiting: deque[Future[dict[Split, Encoded]]] = deque()
-        for block in stream:
-            waiting.append(pool.submit(_work, block))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise Failure("an encoding process died, most likely for want of memory; try fewer --workers") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """Encode blocks in order, on `workers` processes (one: in this one). Raises: Failure: a worker died."""
+    tasks = (partial(_encode_with_own, block) for block in stream)
+    return in_order(tasks, workers, partial(_load, tokenizer.path, threads=workers == 1))
 
 
 _tokenizer: Tokenizer
-"""Of a worker process."""
+"""Of this process."""
 
 
-def _start_worker(path: Path) -> None:
+def _load(path: Path, threads: bool) -> None:
     global _tokenizer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread a process
+    if not threads:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _tokenizer = load_tokenizer(path)
 
 
-def _work(block: Block) -> dict[Split, Encoded]:
+def _encode_with_own(block: Block) -> dict[Split, Encoded]:
     return encode_block(_tokenizer, block)
