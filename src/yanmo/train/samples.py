@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from yanmo.model.decoding import for_decoding
 from yanmo.model.generate import generate
 from yanmo.model.sampling_settings import SamplingSettings
+from yanmo.model.streaming import text_of
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.chat import render
 from yanmo.tokenizer.load import Tokenizer
@@ -34,8 +36,8 @@ def _complete(
     if not prompts:
         return []
     settings = SamplingSettings(temperature=0.0, repetition_penalty=repetition_penalty, max_new_tokens=SAMPLE_TOKENS)
-    completions = generate(model, ids, settings, stop_ids)
+    completions = generate(for_decoding(model), ids, settings, stop_ids)
     return [
-        {"prompt": prompt, "completion": tokenizer.decode(completion.ids), "finish": completion.finish}
+        {"prompt": prompt, "completion": text_of(completion.ids, tokenizer.token_bytes), "finish": completion.finish}
         for prompt, completion in zip(prompts, completions, strict=True)
     ]
