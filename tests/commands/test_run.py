@@ -99,7 +99,7 @@ def test_a_changed_input_runs_what_reads_it(workplace: Path, tmp_path: Path) -> 
         ("[cleen]\ninputs = ['a']\n", [], "[cleen] is no command"),
         ("name = 'x'\n", [], "no stages"),
         ("[clean]\ninputs = ['a']\n", ["--pack.workers", "1"], "--pack.workers: no such setting; stages"),
-        ("[clean]\ninputs = ['nowhere']\n", [], "--inputs nowhere: no such file"),
+        ("[clean]\ninputs = ['nowhere']\n", [], "nowhere: no such file"),
         ("[clean\n", [], "bad.toml: not valid TOML"),
     ],
 )
