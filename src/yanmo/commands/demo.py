@@ -35,7 +35,7 @@ class Settings(CommandSettings):
 
     seed: int = 0
     """Which town; another seed gives other people, trades and friends."""
-    characters: int = 1_000_000
+    characters: int = 1_200_000
     """Size of the corpus."""
     conversations: int = 8000
     """How many conversations to fine-tune on."""

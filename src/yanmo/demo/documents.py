@@ -37,8 +37,8 @@ class Documents:
     def __iter__(self) -> Iterator[str]:
         # Shares by trial: portraits and stories carry the facts, quizzes the form of questions.
         writers: dict[Writer, int] = {
-            self.portrait: 24, self.chronicle: 10, self.story: 18, self.talk: 10, self.quiz: 22,
-            self.notes: 14, self.family: 4, self.scenery: 2, self.sums: 2,
+            self.portrait: 22, self.chronicle: 12, self.story: 15, self.talk: 10, self.quiz: 20,
+            self.notes: 14, self.family: 4, self.scenery: 2, self.sums: 3,
         }  # fmt: skip
         while True:
             yield self.rng.choices(list(writers), list(writers.values()))[0]()

@@ -19,9 +19,9 @@ DIGITS = "零一二三四五六七八九"
 MONTHS = tuple(f"{name}月" for name in (*"一二三四五六七八九十", "十一", "十二"))
 WEEKDAYS = tuple(f"星期{name}" for name in "一二三四五六日")
 SEASONS = ("春天", "夏天", "秋天", "冬天")
-HOUSEHOLDS = 9
-TWO_CHILDREN = 5  # households with a second child; 14 children in all, an even number so that all have a friend
-GRANDPARENTS = 4
+HOUSEHOLDS = 7
+TWO_CHILDREN = 3  # households with a second child; 10 children in all, an even number so that all have a friend
+GRANDPARENTS = 2
 DEALT = (
     "surnames", "men", "women", "boys", "girls", "grandfathers", "grandmothers",
     "streets", "pets", "pet_names", "foods", "colors", "hobbies", "jobs",
@@ -188,10 +188,9 @@ def _general() -> Iterator[Fact]:
         for flower in flowers:
             yield Fact("花期", flower, {"flower": flower, "season": season})
     for a in range(1, 10):
-        for b in range(1, 10):
+        for b in range(1, 11 - a):
             yield _sum(a, "加", b, a + b)
-            if a > b:
-                yield _sum(a, "减", b, a - b)
+            yield _sum(a + b, "减", b, a)
     for round_ in (WEEKDAYS, MONTHS, SEASONS):
         for before, after in zip(round_, round_[1:] + round_[:1], strict=True):
             yield Fact("次序", before, {"before": before, "after": after})
