@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from yanmo.core.device import product_dtype
 from yanmo.train.settings import TrainSettings
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -27,10 +28,10 @@ ROUNDS = 5
 def orthogonalise(matrices: Tensor) -> Tensor:
     """Nearest semi-orthogonal matrices of a stack (n, rows, columns), roughly, by five Newton-Schulz rounds.
 
-    Runs in bf16, as the rounding is far below what the iteration leaves open.
+    Runs in bf16, as the rounding is far below what the iteration leaves open, or where a CPU is faster at it, in fp32.
     """
     a, b, c = NEWTON_SCHULZ
-    x = matrices.bfloat16()
+    x = matrices.to(product_dtype(matrices.device.type, torch.bfloat16))
     tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)

@@ -25,7 +25,7 @@ from yanmo.train.settings import TrainSettings
 from yanmo.train.state import Progress, checkpoints, damage, latest_checkpoint, load_state, save_checkpoint
 from yanmo.train.validation import validation_loss
 
-FINAL_EVAL_FACTOR = 10
+FINAL_EVAL_FACTOR = 8
 """How many times --train.eval-tokens the last validation may score."""
 FINISH_SHARE = 5
 """Without --train.steps, `--finish` anneals for this fraction of the trunk's steps (a fifth)."""

@@ -24,7 +24,6 @@ def first_targets(batches: Iterable[dict[str, Tensor]], limit: int) -> Iterator[
         yield batch
 
 
-@torch.no_grad()
 def validation_loss(
     model: Transformer, tokenizer: Tokenizer, batches: Iterable[dict[str, Tensor]], rows: int
 ) -> dict[str, float]:
@@ -32,6 +31,7 @@ def validation_loss(
 
     Returns nats_per_token, perplexity, bits_per_byte, bits_per_character and the tokens, bytes and characters
     they are over. End tokens count: a text that ends must say so, and that costs nats but no bytes.
+    Gradients stay possible, as in training: without them a compiled block would be compiled once more.
     """
     device = model.lm_head.weight.device
     bytes_of = torch.from_numpy(tokenizer.byte_counts())
