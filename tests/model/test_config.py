@@ -82,3 +82,12 @@ def test_foreign_features_are_refused(changes: dict, word: str) -> None:
 def test_config_needs_no_torch() -> None:
     program = "import sys, yanmo.model.config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_flops_of_the_seeds_shape() -> None:
+    """184.0 million a token where every token is a target (bench/RESULTS.md); the head is 19.7 of them."""
+    config = ModelConfig(
+        vocab_size=6400, hidden_size=512, num_hidden_layers=8, num_attention_heads=8, intermediate_size=1376
+    )
+    assert config.flops(1, 1, 512) == pytest.approx(184.0e6, rel=1e-3)
+    assert config.flops(1, 1, 512) - config.flops(1, 0, 512) == 6 * 6400 * 512

@@ -83,7 +83,7 @@ def fit(
             unlucky = 0 if math.isfinite(norm) else unlucky + 1
             if unlucky == PATIENCE:
                 raise Failure(_nan_advice(progress, nats))
-            meter.step(run, bar, nats, batch["labels"].numel(), norm)
+            meter.step(run, bar, nats, batch["labels"].numel(), targets, norm)
             last = progress.step == total
             if last or _due(settings.eval_every, progress.step):
                 figures = hooks.validate(last)
@@ -194,16 +194,17 @@ class Meter:
     def __init__(self, model: Transformer, settings: TrainSettings, progress: Progress):
         self._progress = progress
         self._settings = settings
-        self._flops_per_token = model.config.flops_per_token(settings.sequence_length)
+        self._config = model.config
         self._peak = max(hardware.peak_flops(next(model.parameters()).device).values())
         self._seconds = 0.0
         self._tokens = 0
+        self._flops = 0
         self._clock = time.perf_counter()
         self._first_step_seconds: float | None = None
         self._smooth: float | None = None
         self._last: dict[str, float] = {}
 
-    def step(self, run: Run, bar: Bar, nats: float, tokens: int, norm: float) -> None:
+    def step(self, run: Run, bar: Bar, nats: float, tokens: int, targets: int, norm: float) -> None:
         """`tokens` went through the model, targets or not: speed is about work done."""
         now = time.perf_counter()
         elapsed, self._clock = now - self._clock, now
@@ -212,6 +213,7 @@ class Meter:
         else:
             self._seconds += elapsed
             self._tokens += tokens
+            self._flops += self._config.flops(tokens, targets, self._settings.sequence_length)
         if math.isfinite(nats):
             self._smooth = nats if self._smooth is None else 0.9 * self._smooth + 0.1 * nats
         shown = {"loss": self._smooth if self._smooth is not None else nats, **self._last}
@@ -238,8 +240,8 @@ class Meter:
     def speed(self) -> dict[str, float]:
         if not self._seconds:
             return {}
-        rate = self._tokens / self._seconds
-        return {"tok/s": round(rate), "MFU": round(rate * self._flops_per_token / self._peak, 3)}
+        rate, flops = self._tokens / self._seconds, self._flops / self._seconds
+        return {"tok/s": round(rate), "MFU": round(flops / self._peak, 3)}
 
     def summary(self) -> dict[str, Any]:
         figures = self.speed()
