@@ -67,9 +67,7 @@ def complain(name: str, error: BaseException, code: int) -> int:
 def command(name: str, arguments: list[str]) -> None:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
-        raise ValueError(
-            f"no such command; {f'did you mean {close[0]}?' if close else 'yanmo --help lists them'}"
-        )
+        raise ValueError(f"no such command; {f'did you mean {close[0]}?' if close else 'yanmo --help lists them'}")
     module = importlib.import_module(f"yanmo.commands.{name}")
     if any(word in ("-h", "--help") for word in arguments):
         print(command_help(name, module))

@@ -11,8 +11,7 @@ def example(heads=4, groups=2, tokens=300, width=8, dtype=torch.float64, documen
     generator = torch.Generator().manual_seed(0)
     shapes = [(2, heads, tokens, width)] + 2 * [(2, groups, tokens, width)]
     tensors = [
-        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
-        for shape in shapes
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes
     ]
     lengths = torch.tensor([documents, documents[::-1]])
     segments = torch.stack([torch.repeat_interleave(torch.arange(len(row)), row) for row in lengths]).int()

@@ -34,8 +34,15 @@ def test_parameter_counts_of_the_sources(seed: str) -> None:
     assert round(count, 1 if millions > 1000 else 2) == millions
 
 
-@pytest.mark.parametrize("changes", [{}, {"qk_norm": False}, {"qk_norm": False, "qkv_bias": True},
-                                     {"num_key_value_heads": 2, "tie_word_embeddings": False, "head_dim": 24}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"qk_norm": False},
+        {"qk_norm": False, "qkv_bias": True},
+        {"num_key_value_heads": 2, "tie_word_embeddings": False, "head_dim": 24},
+    ],
+)
 def test_count_is_what_is_built(changes: dict) -> None:
     config = ModelConfig(vocab_size=100, hidden_size=64, num_hidden_layers=2, **changes)
     model = Transformer(config)

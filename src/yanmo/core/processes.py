@@ -22,9 +22,7 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(
-    tasks: Iterable[Callable[[], T]], workers: int, prepare: Callable[[], None] | None = None
-) -> Iterator[T]:
+def in_order(tasks: Iterable[Callable[[], T]], workers: int, prepare: Callable[[], None] | None = None) -> Iterator[T]:
     """The results of the tasks in their order, computed by `workers` processes, a few tasks ahead.
 
     With one worker the tasks run here. `prepare` runs once in each process before its first task.

@@ -63,9 +63,7 @@ def _save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     fsync_directory(path.parent)
 
 
-def load_model(
-    directory: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
-) -> Transformer:
+def load_model(directory: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Transformer:
     """The model of a Llama, Qwen2 or Qwen3 directory, ours or anybody's, whole or sharded.
 
     dtype: cast the weights to it; None keeps the file's. Raises ValueError, one line, if anything does not fit.

@@ -108,9 +108,7 @@ def check_prompts(model: Transformer, prompts: Sequence[Sequence[int]]) -> None:
         if not prompt:
             raise ValueError(f"prompt {number} is empty: give at least one token")
         if len(prompt) >= context:
-            raise ValueError(
-                f"prompt {number} has {len(prompt)} tokens, the model's context is {context}: shorten it"
-            )
+            raise ValueError(f"prompt {number} has {len(prompt)} tokens, the model's context is {context}: shorten it")
         if max(prompt) >= vocab_size:
             raise ValueError(f"prompt {number}: id {max(prompt)}, but the model's vocab_size is {vocab_size}")
 

@@ -71,7 +71,9 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
         return model
     announce(stage, run, model, schedule)
     if wants_compile(settings, stage, schedule):
-        run.say("compiling one block, which serves them all; the first step waits for it (--no-train.compile does without)")
+        run.say(
+            "compiling one block, which serves them all; the first step waits for it (--no-train.compile does without)"
+        )
         hardware.compile_blocks(model.model.layers)
 
     def validate(last: bool) -> dict[str, float]:
