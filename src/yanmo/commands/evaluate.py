@@ -111,7 +111,7 @@ def measure_answers(settings: Settings, model: Transformer, tokenizer: Tokenizer
 
 
 def show_scores(result: dict[str, Any], run: Run) -> None:
-    """Shares right with their intervals, by level and by kind, the worst kinds first and the perfect ones as one line."""
+    """Shares right with their intervals, by level and by kind, the worst first and the perfect ones as one line."""
 
     def line(name: str, part: dict[str, Any]) -> list[str]:
         low, high = part["interval"]

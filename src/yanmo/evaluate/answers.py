@@ -20,8 +20,10 @@ from typing import Any
 import orjson
 
 from yanmo.core.files import iter_lines, open_binary
+from yanmo.model.decoding import for_decoding
 from yanmo.model.generate import generate
 from yanmo.model.sampling_settings import SamplingSettings
+from yanmo.model.streaming import text_of
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.chat import render
 from yanmo.tokenizer.load import Tokenizer
@@ -141,11 +143,13 @@ def answer_all(
     stops = {tokenizer.turn_end_id, tokenizer.end_id}
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     answers: dict[int, Answer] = {}
+    twin = for_decoding(model)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        completions = generate(model, [prompts[number] for number in batch], settings, stops)
+        completions = generate(twin, [prompts[number] for number in batch], settings, stops)
         for number, completion in zip(batch, completions, strict=True):
-            answers[number] = Answer(questions[number], tokenizer.decode(completion.ids), completion.finish)
+            text = text_of(completion.ids, tokenizer.token_bytes)
+            answers[number] = Answer(questions[number], text, completion.finish)
         advance(len(batch))
     return [answers[number] for number in range(len(questions))]
 
