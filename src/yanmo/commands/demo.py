@@ -35,9 +35,9 @@ class Settings(CommandSettings):
 
     seed: int = 0
     """Which town; another seed gives other people, trades and friends."""
-    characters: int = 1_200_000
+    characters: int = 1_500_000
     """Size of the corpus."""
-    conversations: int = 8000
+    conversations: int = 10_000
     """How many conversations to fine-tune on."""
     questions_per_kind: int = 8
     """Test questions of every kind, for each way in which a question can be new."""

@@ -67,7 +67,7 @@ class Run:
         table = Table(title=title, title_justify="left", title_style="bold")
         for index, column in enumerate(columns):
             numeric = all(not isinstance(row[index], str) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left")
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
             table.add_row(*(cell if isinstance(cell, str) else number(cell) for cell in row))
         self.console.print(table)

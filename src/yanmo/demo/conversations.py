@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from yanmo.demo.phrases import Language
-from yanmo.demo.world import Fact, Person, World, load
+from yanmo.demo.world import EXERCISES, Fact, Person, World, load
 
 T = TypeVar("T")
 Messages = list[dict[str, str]]
@@ -54,6 +54,7 @@ class Conversations:
         self.talks, self.unknown = voice["talk"], voice["unknown"]
         self.facts = {(fact.kind, fact.subject): fact for fact in world.facts}
         self.askable = [fact for fact in world.facts if language.may_ask(fact)]
+        self.exercises = [fact for fact in world.facts if fact.kind in EXERCISES]
         self.ages = language.book["比年龄"]
         split = random.Random(f"split {seed}")
         self.related, self.related_test = _split(list(self._related()), split)
@@ -93,13 +94,19 @@ class Conversations:
     def one(self, rng: random.Random) -> Messages:
         """A conversation of any kind that training may hold."""
         kinds = {
-            self._plain: 46, self._talk: 8, self._relative: 14, self._follow_up: 10,
-            self._age: 8, self._stranger: 8, self._detail: 4, self._changing: 4,
+            self._plain: 40, self._exercise: 10, self._talk: 8, self._relative: 12, self._follow_up: 10,
+            self._age: 8, self._stranger: 6, self._detail: 4, self._changing: 4,
         }  # fmt: skip
         return rng.choices(list(kinds), list(kinds.values()))[0](rng)
 
     def _plain(self, rng: random.Random) -> Messages:
-        fact = rng.choice(self.askable)
+        return self._about(rng.choice(self.askable), rng)
+
+    def _exercise(self, rng: random.Random) -> Messages:
+        """Sums and orders: the question has to be taken up digit by digit, which needs more practice than names."""
+        return self._about(rng.choice(self.exercises), rng)
+
+    def _about(self, fact: Fact, rng: random.Random) -> Messages:
         return chat(self.language.ask(fact, rng), self.language.answer(fact, rng))
 
     def _talk(self, rng: random.Random) -> Messages:
@@ -132,7 +139,7 @@ class Conversations:
     def _stranger(self, rng: random.Random) -> Messages:
         name = rng.choice(self.strangers)
         question = self.language.framed(self._about_stranger(name, rng), rng)
-        return chat(question, rng.choice(self.unknown["person"]).format(name=name))
+        return chat(question, rng.choice(self.unknown["person"]))
 
     def _about_stranger(self, name: str, rng: random.Random) -> str:
         phrases = self.language.book[rng.choice(("职业", *FOLLOWED))]

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 
 from yanmo.demo.conversations import Conversations
 from yanmo.demo.phrases import Language
-from yanmo.demo.world import Fact, Person, World, load
+from yanmo.demo.world import EXERCISES, Fact, Person, World, load
 
 Writer = Callable[[], str]
-EXERCISES = ("加减", "次序")  # learnt at school, not talked about in the street
 
 
 class Documents:
@@ -37,8 +36,8 @@ class Documents:
     def __iter__(self) -> Iterator[str]:
         # Shares by trial: portraits and stories carry the facts, quizzes the form of questions.
         writers: dict[Writer, int] = {
-            self.portrait: 22, self.chronicle: 12, self.story: 15, self.talk: 10, self.quiz: 20,
-            self.notes: 14, self.family: 4, self.scenery: 2, self.sums: 3,
+            self.portrait: 22, self.chronicle: 12, self.story: 14, self.talk: 9, self.quiz: 20,
+            self.notes: 14, self.family: 6, self.scenery: 2, self.sums: 5,
         }  # fmt: skip
         while True:
             yield self.rng.choices(list(writers), list(writers.values()))[0]()
@@ -83,7 +82,7 @@ class Documents:
 
     def sums(self) -> str:
         """A child's exercise book."""
-        facts = self.rng.sample(self.world.of_kind("加减"), 10) + self.rng.sample(self.world.of_kind("次序"), 4)
+        facts = self.rng.sample(self.world.of_kind("加减"), 8) + self.rng.sample(self.world.of_kind("次序"), 6)
         return "".join(self.state(fact) for fact in facts)
 
     def talk(self) -> str:

@@ -19,6 +19,8 @@ DIGITS = "零一二三四五六七八九"
 MONTHS = tuple(f"{name}月" for name in (*"一二三四五六七八九十", "十一", "十二"))
 WEEKDAYS = tuple(f"星期{name}" for name in "一二三四五六日")
 SEASONS = ("春天", "夏天", "秋天", "冬天")
+EXERCISES = ("加减", "次序")
+"""Kinds of facts that are learnt at school and not talked about in the street."""
 HOUSEHOLDS = 7
 TWO_CHILDREN = 3  # households with a second child; 10 children in all, an even number so that all have a friend
 GRANDPARENTS = 2
