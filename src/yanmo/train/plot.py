@@ -44,11 +44,14 @@ def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _smooth(points: list[tuple[float, float]], keep: float = 0.9) -> list[tuple[float, float]]:
-    smooth, mean = [], points[0][1]
-    for x, y in points:
-        mean = keep * mean + (1 - keep) * y
-        smooth.append((x, mean))
+def _smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Each point the mean of its neighbourhood, a twentieth of the curve at most: centred, so it does not lag."""
+    reach = len(points) // 40
+    smooth = []
+    for index, (x, _) in enumerate(points):
+        here = min(reach, index, len(points) - 1 - index)
+        around = [y for _, y in points[index - here : index + here + 1]]
+        smooth.append((x, sum(around) / len(around)))
     return smooth
 
 
