@@ -209,7 +209,7 @@ class Process:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": cache}
         environment.pop("GLIBC_TUNABLES", None)
         if contestant.allocator:
-            from yanmo.core.allocator import TUNABLES
+            from yanmo.core.environment import TUNABLES
 
             environment["GLIBC_TUNABLES"] = TUNABLES
         self.contestant = contestant

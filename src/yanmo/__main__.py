@@ -1,4 +1,4 @@
-"""`python -m yanmo` is the `yanmo` command; the allocator re-exec and torchrun need a module to start."""
+"""`python -m yanmo` is the `yanmo` command; torchrun needs a module to start."""
 
 from yanmo.cli import main
 

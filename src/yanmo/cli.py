@@ -16,7 +16,7 @@ from typing import Any
 
 import yanmo
 from yanmo.commands import COMMANDS
-from yanmo.core.allocator import restart_with_tensor_allocator
+from yanmo.core.environment import restart_for_tensors
 
 MISTAKES = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
@@ -26,7 +26,7 @@ TENSOR_COMMANDS = ("demo", "run", "pretrain", "sft", "generate", "evaluate", "ch
 
 def main() -> None:
     if sys.argv[1:2] and sys.argv[1] in TENSOR_COMMANDS and not {"-h", "--help"} & set(sys.argv):
-        restart_with_tensor_allocator()
+        restart_for_tensors()
     sys.exit(run(sys.argv[1:]))
 
 
