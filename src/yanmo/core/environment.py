@@ -4,9 +4,9 @@ The C library's allocator: by default glibc hands every large block back to the 
 by one at the next allocation; a training step allocates and frees gigabytes. Kept blocks in huge pages are worth 3
 to 17 % of a step (bench/RESULTS.md).
 
-OpenMP's threads: by default a thread that waits for the others keeps its core busy. Beside any other work that
-core is what the others need: two training runs on two cores came almost to a halt, and shared fairly once waiting
-threads slept (docs/log.md).
+OpenMP's threads: by default a thread that waits for the others keeps its core busy for milliseconds. Beside any other
+work that core is what the others need: two training runs on two cores came almost to a halt. A thread that waits for
+some 50 microseconds and then sleeps is as fast alone and shares fairly (docs/log.md).
 
 Both are read when a process starts, so a command that trains or generates starts itself anew with them.
 """
@@ -22,7 +22,7 @@ TUNABLES = ":".join(
     for setting in ("mmap_max=0", "trim_threshold=17179869184", "top_pad=67108864", "hugetlb=1")
 )
 """https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html"""
-WANTED = {"GLIBC_TUNABLES": TUNABLES, "OMP_WAIT_POLICY": "passive"}
+WANTED = {"GLIBC_TUNABLES": TUNABLES, "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000"}
 
 
 def restart_for_tensors() -> None:
