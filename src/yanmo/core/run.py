@@ -73,10 +73,10 @@ class Run:
         self.console.print(table)
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: float | None, unit: str = "") -> Iterator[Bar]:
-        """A bar to advance; figures passed to `advance` are shown beside it."""
+    def progress(self, label: str, total: float | None, unit: str = "", done: float = 0) -> Iterator[Bar]:
+        """A bar to advance; figures passed to `advance` are shown beside it. `done` was done in an earlier run."""
         if not self.console.is_terminal:
-            bar = PlainBar(self, label, total, unit)
+            bar = PlainBar(self, label, total, unit, done)
             yield bar
             bar.close()
             return
@@ -91,7 +91,7 @@ class Run:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console) as progress:
-            yield RichBar(progress, label, total)
+            yield RichBar(progress, label, total, done)
 
     def log(self, step: int, **figures: Any) -> None:
         """One line of metrics.jsonl. A full disk must not end a training run: the line is lost, loudly."""
@@ -115,9 +115,9 @@ class Run:
 
 
 class RichBar:
-    def __init__(self, progress: Progress, label: str, total: float | None):
+    def __init__(self, progress: Progress, label: str, total: float | None, done: float):
         self._progress = progress
-        self._task = progress.add_task(label, total=total, figures="")
+        self._task = progress.add_task(label, total=total, completed=int(done), figures="")
 
     def advance(self, amount: float, **figures: Any) -> None:
         self._progress.advance(self._task, amount)
@@ -128,9 +128,9 @@ class RichBar:
 class PlainBar:
     """Progress as lines, one every few seconds: readable in a log file, over ssh, in CI."""
 
-    def __init__(self, run: Run, label: str, total: float | None, unit: str):
+    def __init__(self, run: Run, label: str, total: float | None, unit: str, done: float):
         self._run, self._label, self._total, self._unit = run, label, total, unit
-        self._done: float = 0
+        self._done = self._before = done
         self._figures = ""
         self._started = self._spoke = time.monotonic()
 
@@ -153,8 +153,9 @@ class PlainBar:
         if self._figures:
             parts.append(self._figures)
         parts.append(f"{duration(elapsed)} elapsed")
-        if self._total and 0 < self._done < self._total:
-            parts.append(f"ETA {duration(elapsed * (self._total / self._done - 1))}")
+        if self._total and self._before < self._done < self._total:
+            rate = (self._done - self._before) / elapsed
+            parts.append(f"ETA {duration((self._total - self._done) / rate)}")
         self._run.say("  ".join(parts))
 
 

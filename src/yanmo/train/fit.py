@@ -70,8 +70,7 @@ def fit(
     meter = Meter(model, settings, progress)
     total = schedule.total_steps
     unlucky = 0
-    with deferred() as stop, run.progress("train", total, "steps") as bar:
-        bar.advance(progress.step)
+    with deferred() as stop, run.progress("train", total, "steps", done=progress.step) as bar:
         for batch in batches(progress.step):
             if progress.step >= total:
                 break
