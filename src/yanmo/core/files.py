@@ -130,7 +130,7 @@ class ZstdReader(io.RawIOBase):
 
 
 class JsonlWriter:
-    """One JSON object a line; compressed with zstd level 3 when the name ends in .zst (text.md, section g)."""
+    """One JSON object a line; compressed with zstd level 3 when the name ends in .zst."""
 
     def __init__(self, stream: IO[bytes]):
         self._stream = stream
