@@ -42,7 +42,7 @@ class Settings(CommandSettings):
     samples: list[str] = field(default_factory=lambda: ["从前", "中国的", "今天天气", "人工智能是", "春天来了，"])
     """Prompts that the finished model continues for show."""
     zero_init: bool = True
-    """Start every block as the identity (output projections zero): learns a little faster from scratch."""
+    """Start every block as the identity (output projections zero), as in muP (arXiv:2203.03466)."""
     out: Path = Path("runs/pretrain")
 
 
