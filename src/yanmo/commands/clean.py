@@ -25,11 +25,12 @@ from yanmo.core.processes import core_count, in_order
 from yanmo.core.run import Run, open_run
 from yanmo.core.settings import CommandSettings
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.cleaning import Cleaned, Document, Removed, Rules, clean_block
+from yanmo.text.cleaning import Cleaned, Document, Removed, clean_block
 from yanmo.text.conversations import find_format
 from yanmo.text.dedup import Seen
 from yanmo.text.formats import check_name
 from yanmo.text.readers import Damage, read_blocks
+from yanmo.text.rules import Rules
 from yanmo.text.sources import Encoding, Source, TxtDocuments, find_files, look
 from yanmo.text.step import Drop
 
@@ -40,7 +41,7 @@ TABLE_ROWS = 20
 
 
 @dataclass(kw_only=True)
-class Settings(CommandSettings):
+class Settings(Rules, CommandSettings):
     MAY_CHANGE: ClassVar = ("workers",)
 
     out: Path = Path("runs/clean")
@@ -56,12 +57,6 @@ class Settings(CommandSettings):
     """What a document is in a .txt file. file: the file is one text (a book, an article), cut at a line's end
     every 32,768 characters; line: each line is one; paragraph: blank lines part them. file is the default
     because the others tear a book to pieces and lose the short ones."""
-    min_chars: int = 10
-    """Shorter documents are removed (too_short): less than a sentence, in encyclopedias a bare title."""
-    max_chars: int | None = None
-    """Longer documents are removed (too_long); none keeps all, since packing cuts them anyway."""
-    min_han: float = 0.2
-    """Least share of Han characters in what is not white space (few_han). Prose has 0.8, Markdown with code 0.3."""
     deduplicate: bool = True
     """Remove documents that equal an earlier one but for width, case, spacing and quotation marks (duplicate)."""
     max_row_mb: int = 16
@@ -108,11 +103,8 @@ def main(settings: Settings) -> None:
 def check(settings: Settings) -> None:
     """Raises: ValueError: a setting has an impossible value."""
     check_name(settings.format, DOCUMENTS)
-    if not 0 <= settings.min_han <= 1:
-        raise ValueError(f"--min-han {settings.min_han}: a share lies between 0 and 1")
-    if settings.max_chars is not None and settings.max_chars < settings.min_chars:
-        raise ValueError(f"--max-chars {settings.max_chars} is below --min-chars {settings.min_chars}")
-    for name, least in (("min_chars", 0), ("max_row_mb", 1), ("part_mb", 1), ("workers", 0)):
+    settings.check()
+    for name, least in (("max_row_mb", 1), ("part_mb", 1), ("workers", 0)):
         if getattr(settings, name) < least:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(settings, name)}: must be at least {least}")
 
@@ -138,12 +130,11 @@ def clean(sources: list[Source], formats: list[str], settings: Settings, run: Ru
     seen = Seen() if settings.deduplicate else None
     sizes = [source.path.stat().st_size for source in sources]
     before = [0, *accumulate(sizes)]
-    rules = Rules(settings.min_chars, settings.max_chars, settings.min_han)
     workers = settings.workers or core_count()
     if sum(sizes) < WORTH_PROCESSES:
         workers = 1
     tasks = (
-        partial(clean_block, index, block, source, format, rules)
+        partial(clean_block, index, block, source, format, settings)
         for index, (source, format) in enumerate(zip(sources, formats, strict=True))
         for block in read_blocks(source, DOCUMENTS[format].columns)
     )

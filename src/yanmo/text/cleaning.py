@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from typing import NamedTuple
 
-from yanmo.text import quality
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.fold import folded_hash
-from yanmo.text.normalise import normalise
 from yanmo.text.readers import Block, Broken, Row, block_rows, dump
+from yanmo.text.rules import Rules, document_steps
 from yanmo.text.sources import Source
 from yanmo.text.step import Drop, Step, run_steps
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a worker needs to know to judge a document."""
-
-    min_chars: int
-    max_chars: int | None
-    min_han: float
 
 
 class Document(NamedTuple):
@@ -58,22 +47,17 @@ class Cleaned:
     removed: list[Removed] = field(default_factory=list)
 
 
-@cache
-def steps(rules: Rules) -> tuple[Step, ...]:
-    """The document steps in order; the cheap ones first."""
-    return (normalise, quality.length(rules.min_chars, rules.max_chars), quality.han(rules.min_han))
-
-
 def clean_block(index: int, block: Block, source: Source, format: str, rules: Rules) -> Cleaned:
     """Parse, adapt and clean a block's rows; `index` is the source's number, to find it again."""
     result = Cleaned(index, block.position)
+    steps = document_steps(rules)
     hashes = []
     for row in block_rows(block, source):
         result.rows += 1
         if isinstance(row, Broken):
             result.removed.append(Removed(row.drop, row.raw, row.number, 0, broken=True))
             continue
-        document = clean_row(row, source, format, rules)
+        document = clean_row(row, source, format, steps)
         if isinstance(document, Removed):
             result.removed.append(document)
         else:
@@ -83,11 +67,11 @@ def clean_block(index: int, block: Block, source: Source, format: str, rules: Ru
     return result
 
 
-def clean_row(row: Row, source: Source, format: str, rules: Rules) -> Document | Removed:
+def clean_row(row: Row, source: Source, format: str, steps: tuple[Step, ...]) -> Document | Removed:
     raw = row.value if isinstance(row.value, str) else DOCUMENTS[format].read(row.value)
     if isinstance(raw, Drop):
         return Removed(raw, dump(row.value), row.number, 0, broken=True)
-    text = run_steps(raw, steps(rules))
+    text = run_steps(raw, steps)
     if isinstance(text, Drop):
         # A lone surrogate cannot be written; as an escape it can, and be read.
         shown = raw.encode("utf-8", "backslashreplace").decode()
