@@ -53,6 +53,11 @@ class Block:
     data: bytes | list[Row | Broken]
     position: int
 
+    @property
+    def size(self) -> int:
+        """About how much text it holds: bytes of lines, characters of rows."""
+        return len(self.data) if isinstance(self.data, bytes) else sum(map(_size, self.data))
+
 
 def read_rows(source: Source, columns: Collection[str] | None = None) -> Iterator[Row | Broken]:
     """All rows of a file in order. `columns`: which of a Parquet file's columns are needed; None for all."""
@@ -60,12 +65,18 @@ def read_rows(source: Source, columns: Collection[str] | None = None) -> Iterato
         yield from block_rows(block, source)
 
 
-def read_blocks(source: Source, columns: Collection[str] | None = None) -> Iterator[Block]:
-    """The file in blocks, in order; the cheap half of reading."""
+def read_blocks(
+    source: Source, columns: Collection[str] | None = None, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    """The file in blocks, in order; the cheap half of reading.
+
+    `start` and `stop` confine it to those bytes of a plain file of lines (which are then numbered from 1), or to
+    those row groups of a Parquet file (whose rows keep their numbers).
+    """
     if source.layout == "parquet":
-        yield from _parquet_blocks(source, columns)
+        yield from _parquet_blocks(source, columns, start, stop)
         return
-    with Stream(source.path) as stream:
+    with Stream(source.path, start, stop) as stream:
 
         def position(_: int) -> int:
             return stream.position
@@ -332,7 +343,7 @@ def _json_items(stream: Stream, source: Source) -> Iterator[Row | Broken]:
 # Parquet
 
 
-def _parquet_blocks(source: Source, columns: Collection[str] | None) -> Iterator[Block]:
+def _parquet_blocks(source: Source, columns: Collection[str] | None, start: int, stop: int | None) -> Iterator[Block]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -344,16 +355,17 @@ def _parquet_blocks(source: Source, columns: Collection[str] | None) -> Iterator
         return
     with file:
         share = source.path.stat().st_size / max(file.metadata.num_rows, 1)
-        yield from _gather(_parquet_rows(file, columns), lambda number: int(share * number))
+        groups = range(file.num_row_groups)[start:stop]
+        yield from _gather(_parquet_rows(file, columns, groups), lambda number: int(share * number))
 
 
-def _parquet_rows(file: Any, columns: Collection[str] | None) -> Iterator[Row | Broken]:
+def _parquet_rows(file: Any, columns: Collection[str] | None, groups: range) -> Iterator[Row | Broken]:
     """Rows of a Parquet file, a row group after the other. A group that is damaged costs its own rows."""
     import pyarrow as pa
 
     names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-    number = 0
-    for group in range(file.num_row_groups):
+    number = sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
+    for group in groups:
         last = number + file.metadata.row_group(group).num_rows
         try:
             for batch in file.iter_batches(PARQUET_BATCH, row_groups=[group], columns=names or None):

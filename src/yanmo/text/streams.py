@@ -32,11 +32,16 @@ class Reads(Protocol):
 
 
 class Stream:
-    """A file being read. `position` counts bytes of the file itself, for progress; `fault` tells of damage."""
+    """A file being read. `position` counts bytes of the file itself, for progress; `fault` tells of damage.
 
-    def __init__(self, path: Path):
+    `start` and `stop` confine it to those bytes, if the file is not compressed.
+    """
+
+    def __init__(self, path: Path, start: int = 0, stop: int | None = None):
         self.fault: str | None = None
         self._raw = open(path, "rb")  # noqa: SIM115 closed in __exit__
+        self._raw.seek(start)
+        self._stop = stop
         self._body = _decompressed(self._raw, path.suffix)
         self._kind = path.suffix
         self._head = b""
@@ -63,6 +68,8 @@ class Stream:
         if self._head:
             head, self._head = self._head, b""
             return head
+        if self._stop is not None:
+            size = min(size, self._stop - self._raw.tell())
         parts: list[bytes] = []
         length = 0
         while length < size and self.fault is None:
