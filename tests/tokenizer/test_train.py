@@ -125,5 +125,5 @@ def test_too_small() -> None:
 
 def test_long_runs_are_bounded_in_training() -> None:
     run = "".join(level_1()[:40])
-    longest = max(len((left + right).decode()) for left, right in learn_merges([run] * 50, 1000))
+    longest = max(len((left + right).decode()) for left, right in learn_merges([run] * 50, 1000, 40))
     assert longest == LONGEST_RUN

@@ -5,8 +5,9 @@ Merges are learned between characters and put on top of merges that build the ch
 instead of 3.306 bytes a token at 6,400 entries, 0.8 instead of 1.5 GB of memory, 12 instead of 22 s. The result
 is an ordinary byte-level BPE `tokenizer.json`.
 
-Memory grows with the sample, as Chinese has no spaces and nearly every clause is a new word, so the sample is
-bounded; and so are runs of Han characters without punctuation, which are cut for training only.
+Memory grows with the sample, as Chinese has no spaces and nearly every clause is a new word. So the sample is
+bounded, and for training only, runs of Han characters are cut where no merge could join (`yanmo.tokenizer.pairs`)
+and after a few characters.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from yanmo.tokenizer.bytelevel import to_alphabet
 from yanmo.tokenizer.hanzi import required
+from yanmo.tokenizer.pairs import SEPARATOR, cut_rare_pairs
 from yanmo.tokenizer.special import SPECIAL_TOKENS
 from yanmo.tokenizer.vocabulary import Kind, Merge, Vocabulary, assemble, beginnings, characters
 
@@ -52,7 +54,7 @@ def train(texts: Sequence[str], vocab_size: int, kind: Kind = "byte") -> Tokeniz
     if vocab_size < SMALLEST:
         raise ValueError(f"--vocab-size {vocab_size}: the smallest useful vocabulary has {SMALLEST} entries")
     counts = Counter(itertools.chain.from_iterable(texts))
-    learned = learn_merges(texts, vocab_size + len(counts))
+    learned = learn_merges(texts, vocab_size, len(counts))
     unreachable: set[bytes] = set()
     while True:
         merges = [merge for merge in learned if b"".join(merge) not in unreachable]
@@ -64,14 +66,19 @@ def train(texts: Sequence[str], vocab_size: int, kind: Kind = "byte") -> Tokeniz
         unreachable |= found
 
 
-def learn_merges(texts: Sequence[str], size: int) -> list[Merge]:
-    """Merges between characters and strings of characters, most frequent first."""
+def learn_merges(texts: Sequence[str], vocab_size: int, alphabet: int) -> list[Merge]:
+    """`vocab_size` merges between characters and strings of characters at most, most frequent first.
+
+    `alphabet` is how many different characters the texts have.
+    """
     tokenizer = Tokenizer(models.BPE())
     bounded = QWEN2_SPLIT.replace(r"\p{L}+", rf"(?:[A-Za-z]+|\p{{L}}{{1,{LONGEST_RUN}}})")
-    tokenizer.pre_tokenizer = _split(bounded)
-    trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=FEWEST, special_tokens=[], show_progress=False)
-    batches = (texts[start : start + 64] for start in range(0, len(texts), 64))
-    tokenizer.train_from_iterator(batches, trainer)
+    cuts = pre_tokenizers.Split(SEPARATOR, behavior="removed")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([cuts, _split(bounded)])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size + alphabet, min_frequency=FEWEST, special_tokens=[], show_progress=False
+    )
+    tokenizer.train_from_iterator(cut_rare_pairs(texts, vocab_size, FEWEST), trainer)
     merges = orjson.loads(tokenizer.to_str())["model"]["merges"]
     taken = {*SPECIAL_TOKENS, *(byte_piece(byte) for byte in range(256))}
     return [(left.encode(), right.encode()) for left, right in merges if left + right not in taken]
