@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,50 @@ def test_it_learns_to_answer_and_to_stop(base: Path, chats: Path, tmp_path: Path
     samples = json.loads((out / "report.json").read_text())["samples"]
     assert {s["prompt"]: s["completion"] for s in samples} == ANSWERS
     assert {s["finish"] for s in samples} == {"stop"}
+
+
+def test_an_adapter_learns_goes_on_and_is_merged(base: Path, chats: Path, tmp_path: Path) -> None:
+    adapter, more, merged = tmp_path / "adapter", tmp_path / "more", tmp_path / "merged"
+    lora = "--lora.rank 8 --lora.dropout 0.1 --lora.modules-to-save embed_tokens --train.optimizer adamw".split()
+    before = sha256(base / "model.safetensors")
+    assert run(sft(base, chats, adapter, "--train.epochs", "15", "--train.save-every", "7", *lora)) == 0
+    assert run(sft(adapter, chats, more, "--train.epochs", "15", "--samples", *ANSWERS)) == 0
+    assert run(["merge", "--adapter", str(more), "--out", str(merged)]) == 0
+    assert sha256(base / "model.safetensors") == before
+    answers = {s["prompt"]: s["completion"] for s in json.loads((more / "report.json").read_text())["samples"]}
+    assert answers == ANSWERS
+    out = tmp_path / "prompts"
+    out.mkdir()
+    (out / "p.jsonl").write_bytes(
+        b"".join(orjson.dumps({"messages": [{"role": "user", "content": q}]}) + b"\n" for q in ANSWERS)
+    )
+    for model in (more, merged):
+        generate = ["generate", "--model", str(model), "--prompts", str(out / "p.jsonl"), "--temperature", "0"]
+        assert run([*generate, "--out", str(out / model.name)]) == 0
+    written = [(out / name / "completions.jsonl").read_text() for name in ("more", "merged")]
+    assert written[0] == written[1] and all(answer in written[0] for answer in ANSWERS.values())
+
+
+def test_an_adapter_resumes_bit_for_bit(base: Path, chats: Path, tmp_path: Path) -> None:
+    lora = ["--lora.rank", "4", "--lora.dropout", "0.3", "--train.steps", "8"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(sft(base, chats, whole, *lora)) == 0
+    assert run(sft(base, chats, parts, *lora, "--train.save-every", "3", "--train.keep", "9")) == 0
+    for name in ("00000006", "00000008"):
+        shutil.rmtree(parts / "state" / f"step-{name}")
+    assert run([*sft(base, chats, parts, *lora, "--train.save-every", "3", "--train.keep", "9"), "--resume"]) == 0
+    assert sha256(parts / "adapter_model.safetensors") == sha256(whole / "adapter_model.safetensors")
+
+
+def test_an_adapter_on_an_adapter_is_refused(
+    base: Path, chats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lora = ["--lora.rank", "4", "--train.steps", "1"]
+    assert run(sft(base, chats, tmp_path / "one", *lora)) == 0
+    assert run(sft(tmp_path / "one", chats, tmp_path / "two", *lora)) == 2
+    assert "yanmo merge" in capsys.readouterr().err
+    assert run(["merge", "--adapter", str(base), "--out", str(tmp_path / "merged")]) == 2
+    assert "not an adapter directory" in capsys.readouterr().err
 
 
 def test_what_is_left_out_is_counted_by_reason(base: Path, chats: Path, tmp_path: Path) -> None:

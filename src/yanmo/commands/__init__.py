@@ -8,6 +8,7 @@ COMMANDS = {
     "pack": "documents -> token shards",
     "pretrain": "token shards -> a base model",
     "sft": "a base model + conversations -> a model that answers",
+    "merge": "an adapter -> an ordinary model",
     "generate": "a model + a file of prompts -> completions",
     "evaluate": "a model -> scores",
     "chat": "talk to a model in the terminal",

@@ -1,6 +1,7 @@
 """A base model + conversations -> a model that answers: supervised fine-tuning on the assistant's turns.
 
 yanmo sft --init runs/pretrain --data chats.jsonl --train.epochs 2
+yanmo sft --init runs/pretrain --data chats.jsonl --lora.rank 16 --train.optimizer adamw     (an adapter, PEFT's format)
 yanmo sft --init runs/pretrain --data chats.jsonl --show 3      (prints what is trained, trains nothing)
 """
 
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from yanmo.core.settings import CommandSettings
+from yanmo.model.lora_settings import LoraSettings
 from yanmo.text.conversations import Message, read_conversations
 from yanmo.text.step import Drop
 from yanmo.train.settings import TrainSettings
@@ -25,6 +27,7 @@ from yanmo.train.settings import TrainSettings
 if TYPE_CHECKING:
     from yanmo.core.run import Run
     from yanmo.data.conversations import ConversationBatches, ConversationCounts
+    from yanmo.model.transformer import Transformer
 
 
 def sft_defaults() -> TrainSettings:
@@ -37,7 +40,7 @@ class Settings(CommandSettings):
     MAY_CHANGE: ClassVar = ("train.save-every", "train.keep", "train.eval-every")
 
     init: Path
-    """The model directory to start from."""
+    """The model directory to start from, or an adapter's, whose training goes on."""
     data: list[Path]
     """Conversations: files or folders in any of the public formats (messages, alpaca, BELLE, ShareGPT, ...)."""
     format: str = "auto"
@@ -49,6 +52,7 @@ class Settings(CommandSettings):
     conversation out."""
     show: int = 0
     """Print this many rendered conversations with the trained tokens in colour, and stop."""
+    lora: LoraSettings = field(default_factory=LoraSettings)
     train: TrainSettings = field(default_factory=sft_defaults)
     samples: list[str] = field(default_factory=lambda: ["你好", "你是谁？", "请介绍一下你自己。", "一年有几个季节？"])
     """Questions that the finished model answers for show."""
@@ -58,7 +62,7 @@ class Settings(CommandSettings):
 def main(settings: Settings) -> None:
     from yanmo.core.run import open_run
     from yanmo.data.conversations import ConversationBatches
-    from yanmo.model.checkpoint import load_config, load_model
+    from yanmo.model.checkpoint import load_config
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.losses import next_token_loss
     from yanmo.train.samples import answers
@@ -92,7 +96,7 @@ def main(settings: Settings) -> None:
         say_counts(run, packed.counts, len(held_out), rejected)
         stage = Stage(
             settings=hyper,
-            build=lambda: load_model(settings.init),
+            build=lambda: build(settings),
             tokenizer=tokenizer,
             loss=next_token_loss,
             batches=packed,
@@ -101,6 +105,25 @@ def main(settings: Settings) -> None:
             samples=lambda model: answers(model, tokenizer, settings.samples),
         )
         train(stage, run, settings.resume)
+
+
+def build(settings: Settings) -> Transformer:
+    """The model to train: as it is, or with new adapters.
+
+    Raises: ValueError: adapters are asked for on top of an adapter.
+    """
+    from yanmo.model.checkpoint import load_model
+    from yanmo.model.lora import add_adapters
+
+    model = load_model(settings.init)
+    if settings.lora.rank and model.lora is not None:
+        raise ValueError(
+            f"--lora.rank: {settings.init} is an adapter already; leave --lora.rank out to train it further, "
+            "or make a model of it first: yanmo merge --adapter"
+        )
+    if settings.lora.rank:
+        add_adapters(model, settings.lora, settings.init)
+    return model
 
 
 def split(settings: Settings) -> tuple[list[list[Message]], list[list[Message]], Counter[str]]:

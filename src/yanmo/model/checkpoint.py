@@ -6,18 +6,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from yanmo.core.files import atomic_open, fsync_directory, read_json, write_json
+from yanmo.core.files import atomic_open, read_json, write_json
+from yanmo.model.adapter import attach_adapter, base_of, is_adapter, save_adapter
 from yanmo.model.config import ModelConfig
+from yanmo.model.tensors import load_tensors, save_tensors
 from yanmo.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
@@ -29,15 +28,13 @@ PADDING_ROWS = 1024
 
 
 def save_model(directory: Path, model: Transformer, tokenizer_dir: Path | None = None) -> None:
-    """Write a model directory; existing files of the same names are replaced one by one, each atomically.
+    """Write a model directory, or, of a model with adapters, an adapter directory.
 
+    Existing files of the same names are replaced one by one, each atomically.
     Raises ValueError if the tokenizer in `tokenizer_dir` does not fit the model.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    if model.config.tie_word_embeddings:
-        del weights[HEAD]
-    config = model.config.to_hf(str(weights[EMBEDDING].dtype).removeprefix("torch."))
+    config = model.config.to_hf(str(model.lm_head.weight.dtype).removeprefix("torch."))
     generation: dict[str, Any] = {}
     if tokenizer_dir is not None:
         check_tokenizer(tokenizer_dir, model.config.vocab_size)
@@ -46,28 +43,27 @@ def save_model(directory: Path, model: Transformer, tokenizer_dir: Path | None =
         generation |= {"eos_token_id": stops, "pad_token_id": pad}
         config |= {"bos_token_id": None, "eos_token_id": stops[0], "pad_token_id": pad}
     write_json(directory / "generation_config.json", generation)
-    _save_weights(directory / WEIGHTS, weights)
+    if model.lora is not None:
+        save_adapter(directory, model)
+        return
+    weights = model.state_dict()
+    if model.config.tie_word_embeddings:
+        del weights[HEAD]
+    save_tensors(directory / WEIGHTS, weights)
     write_json(directory / "config.json", config)
 
 
-def _save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    # save_file writes by itself and wants a name, so atomic_open cannot serve here.
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file(weights, temporary, metadata={"format": "pt"})
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    fsync_directory(path.parent)
-
-
 def load_model(directory: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Transformer:
-    """The model of a Llama, Qwen2 or Qwen3 directory, ours or anybody's, whole or sharded.
+    """The model of a Llama, Qwen2 or Qwen3 directory, ours or anybody's, whole or sharded; or of an adapter
+    directory, which is its base with the adapter on it.
 
     dtype: cast the weights to it; None keeps the file's. Raises ValueError, one line, if anything does not fit.
     """
+    if is_adapter(directory):
+        base = base_of(directory)
+        model = load_model(base, dtype, device)
+        attach_adapter(model, base, directory, dtype)
+        return model
     config = load_config(directory)
     weights = _load_weights(directory, dtype, device)
     if config.tie_word_embeddings:
@@ -87,6 +83,8 @@ def load_model(directory: Path, dtype: torch.dtype | None = None, device: torch.
 
 def load_config(directory: Path) -> ModelConfig:
     """Raises ValueError naming the file if it is missing, broken or of another family."""
+    if is_adapter(directory):
+        return load_config(base_of(directory))
     path = directory / "config.json"
     if not path.is_file():
         raise ValueError(f"{directory}: not a model directory (no config.json)")
@@ -102,12 +100,7 @@ def load_config(directory: Path) -> ModelConfig:
 def _load_weights(directory: Path, dtype: torch.dtype | None, device: torch.device | str) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for path in _weight_files(directory):
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                for name in file.keys():  # noqa: SIM118 (not a dict)
-                    weights[name] = file.get_tensor(name).to(dtype=dtype)
-        except SafetensorError as error:
-            raise ValueError(f"{path}: broken or cut off ({error}); copy or save it again") from None
+        weights |= load_tensors(path, dtype, device)[0]
     # Old checkpoints carry the rotary frequencies; they follow from the config.
     return {name: tensor for name, tensor in weights.items() if not name.endswith("rotary_emb.inv_freq")}
 

@@ -101,15 +101,18 @@ class ModelConfig:
         tables = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
         return tables + self.num_hidden_layers * block + self.hidden_size
 
-    def flops(self, tokens: int, targets: int, length: int) -> int:
+    def flops(self, tokens: int, targets: int, length: int, frozen: bool = False) -> int:
         """Floating-point operations of training on `tokens` in rows of `length`, of which `targets` have a label.
 
-        6 a matrix weight and token, and attention's two products over the causal half (Kaplan et al. 2020,
-        https://arxiv.org/abs/2001.08361, section 2.1); the head only works for targets.
+        6 a matrix weight and token, 4 if the weights are `frozen` under adapters, and attention's two products over
+        the causal half (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1); the head only works for
+        targets.
         """
         queries, keys = self.num_attention_heads * self.head_size, self.kv_heads * self.head_size
         block = self.hidden_size * (2 * queries + 2 * keys + 3 * self.ffn_size) + queries * length
-        return 6 * (tokens * self.num_hidden_layers * block + targets * self.vocab_size * self.hidden_size)
+        return (4 if frozen else 6) * (
+            tokens * self.num_hidden_layers * block + targets * self.vocab_size * self.hidden_size
+        )
 
     def to_hf(self, dtype: str = "float32") -> dict[str, Any]:
         """`config.json` in both dialects: transformers 4 reads `rope_theta` and `torch_dtype`, 5 the others."""

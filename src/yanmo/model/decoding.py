@@ -139,6 +139,6 @@ def _onednn_dtypes() -> set[torch.dtype]:
 @torch.no_grad()
 def join(dtype: torch.dtype, *parts: Linear) -> FixedLinear:
     """One product whose output is that of `parts` side by side."""
-    weight = torch.cat([part.weight.detach() for part in parts]).to(dtype)
+    weight = torch.cat([part.folded() for part in parts]).to(dtype)
     biases = [part.bias.detach() for part in parts if part.bias is not None]
     return FixedLinear(weight, torch.cat(biases).to(dtype) if biases else None)

@@ -25,6 +25,10 @@ class Linear(nn.Linear):
             return output if bias is None else output + bias
         return F.linear(input, self.weight.to(input.dtype), bias)
 
+    def folded(self) -> Tensor:
+        """The one matrix (out_features, in_features) that this layer multiplies by, adapters included."""
+        return self.weight.detach()
+
 
 class _MixedOnCPU(torch.autograd.Function):
     """x (..., K) in bf16 or fp16, weight (N, K) in fp32 -> x @ weight.T (..., N) in x's dtype.

@@ -9,6 +9,8 @@ compiles to the same graph), sharding, quantisation, fusing for decoding. The ca
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,9 @@ from yanmo.model.attention import packed_attention
 from yanmo.model.cache import KVCache, LayerCache
 from yanmo.model.config import ModelConfig
 from yanmo.model.linear import Linear
+
+if TYPE_CHECKING:
+    from yanmo.model.lora_settings import LoraSettings
 
 
 class RMSNorm(nn.Module):
@@ -134,6 +139,9 @@ class Transformer(nn.Module):
         self.config = config.validate()
         self.compute_dtype: torch.dtype | None = None
         """Dtype of the activations; None is that of the weights."""
+        self.lora: LoraSettings | None = None
+        """The adapters that were put onto it (`yanmo.model.lora`), and `base`, the directory of the model below."""
+        self.base: Path | None = None
         self.model = Stack(config)
         self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         self.tie_weights()

@@ -194,6 +194,7 @@ class Meter:
         self._progress = progress
         self._settings = settings
         self._config = model.config
+        self._frozen = model.lora is not None
         self._peak = max(hardware.peak_flops(next(model.parameters()).device).values())
         self._seconds = 0.0
         self._tokens = 0
@@ -212,7 +213,7 @@ class Meter:
         else:
             self._seconds += elapsed
             self._tokens += tokens
-            self._flops += self._config.flops(tokens, targets, self._settings.sequence_length)
+            self._flops += self._config.flops(tokens, targets, self._settings.sequence_length, self._frozen)
         if math.isfinite(nats):
             self._smooth = nats if self._smooth is None else 0.9 * self._smooth + 0.1 * nats
         shown = {"loss": self._smooth if self._smooth is not None else nats, **self._last}

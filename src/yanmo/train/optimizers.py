@@ -91,7 +91,9 @@ def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.op
         is_head = tied or "lm_head" in name
         ratio = settings.head_lr_ratio if is_head else settings.embedding_lr_ratio
         groups.append(_group([table], settings.lr * ratio, 0.0))
-    optimizers: list[torch.optim.Optimizer] = [_adamw(groups, settings)]
+    optimizers: list[torch.optim.Optimizer] = []
+    if tables or vectors:  # adapters are all matrices
+        optimizers.append(_adamw(groups, settings))
     if matrices:
         muon = Muon(matrices.values(), settings.lr, settings.momentum, settings.weight_decay)
         muon.param_groups[0]["peak_lr"] = settings.lr

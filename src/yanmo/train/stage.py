@@ -78,7 +78,10 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
 
     def validate(last: bool) -> dict[str, float]:
         wanted = settings.eval_tokens * (FINAL_EVAL_FACTOR if last else 1)
-        return validation_loss(model, stage.tokenizer, stage.validation(wanted), rows_at_once(settings))
+        model.eval()
+        figures = validation_loss(model, stage.tokenizer, stage.validation(wanted), rows_at_once(settings))
+        model.train()
+        return figures
 
     def save(progress: Progress) -> None:
         save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep)
@@ -135,13 +138,20 @@ def wants_compile(settings: TrainSettings, stage: Stage, schedule: Schedule) -> 
 def announce(stage: Stage, run: Run, model: Transformer, schedule: Schedule) -> None:
     settings, config = resolve(stage.settings), model.config
     tokens = schedule.total_steps * settings.batch_size * settings.sequence_length
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    part = "" if trained == config.parameter_count() else f", {trained / 1e6:.2f} M of them trained"
     run.say(
-        f"{config.model_type}, {config.parameter_count() / 1e6:.2f} M parameters "
+        f"{config.model_type}, {config.parameter_count() / 1e6:.2f} M parameters{part} "
         f"({config.hidden_size} x {config.num_hidden_layers}, vocabulary {config.vocab_size:,}); "
         f"{schedule.total_steps:,} steps of {settings.batch_size} x {settings.sequence_length} = "
         f"{tokens / 1e6:.2f} M tokens; {settings.optimizer}, {settings.dtype} on {settings.device}"
     )
-    run.report |= {"parameters": config.parameter_count(), "device": settings.device, "dtype": settings.dtype}
+    run.report |= {
+        "parameters": config.parameter_count(),
+        "trained_parameters": trained,
+        "device": settings.device,
+        "dtype": settings.dtype,
+    }
 
 
 def conclude(stage: Stage, run: Run, model: Transformer) -> None:

@@ -16,12 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from yanmo.core.files import fsync_directory, read_json, sha256, write_json
 from yanmo.model.checkpoint import save_model
+from yanmo.model.tensors import load_tensors, save_tensors
 from yanmo.model.transformer import Transformer
 from yanmo.train.optimizers import load_optimizer_tensors, optimizer_tensors
 
@@ -70,8 +69,8 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         save_model(temporary, model, tokenizer)
-        _save_tensors(temporary / "optimizer.safetensors", optimizer_tensors(optimizers, model))
-        _save_tensors(temporary / "random.safetensors", random_state())
+        save_tensors(temporary / "optimizer.safetensors", optimizer_tensors(optimizers, model))
+        save_tensors(temporary / "random.safetensors", random_state())
         write_json(temporary / "progress.json", asdict(progress))
         _write_manifest(temporary)
         os.rename(temporary, final)
@@ -82,12 +81,6 @@ def save_checkpoint(
         shutil.rmtree(leftover, ignore_errors=True)
     publish(final, out)
     return final
-
-
-def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-    with open(path, "rb") as stream:
-        os.fsync(stream.fileno())
 
 
 def _write_manifest(directory: Path) -> None:
@@ -150,13 +143,8 @@ def load_state(checkpoint: Path, model: Transformer, optimizers: list[torch.opti
 
     Raises: ValueError: the state is broken or another model's.
     """
-    try:
-        tensors = load_file(checkpoint / "optimizer.safetensors")
-        random = load_file(checkpoint / "random.safetensors")
-    except SafetensorError as error:
-        raise ValueError(f"{checkpoint}: {error}") from None
-    load_optimizer_tensors(optimizers, model, tensors)
-    set_random_state(random)
+    load_optimizer_tensors(optimizers, model, load_tensors(checkpoint / "optimizer.safetensors")[0])
+    set_random_state(load_tensors(checkpoint / "random.safetensors")[0])
     return Progress(**read_json(checkpoint / "progress.json"))
 
 
