@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from yanmo.data.batches import IGNORE
-from yanmo.data.conversations import ConversationBatches, pack
+from yanmo.data.conversations import ConversationBatches
+from yanmo.data.rows import pack
 from yanmo.tokenizer.chat import render
 from yanmo.tokenizer.load import Tokenizer
 

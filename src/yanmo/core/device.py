@@ -52,7 +52,9 @@ def matmul_flops(
 
     With `time.process_time` as the clock other load on a CPU does not count, and several threads add up.
     """
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    # A generator of its own: a measurement must not move the random numbers of a run that resumes.
+    draw = torch.Generator(device).manual_seed(0)
+    a, b = (torch.randn(size, size, device=device, generator=draw).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     best = float("inf")
     for _ in range(1 + repeats):  # the first one also sets the library up

@@ -1,9 +1,4 @@
-"""Conversations as packed rows for SFT: nothing crosses a row, nothing is cut in silence, padding stays small.
-
-A conversation takes one place less than it has tokens (the last is only a label) and lies whole in one row.
-Rows are filled best-fit decreasing (Johnson 1974): the longest conversation first, each into the row it fills
-best. Which conversations share a row is drawn anew every epoch and depends on (seed, epoch)
-alone.
+"""Conversations for SFT: each lies whole in a packed row (`yanmo.data.rows`), and nothing is cut in silence.
 
 What is too long loses its oldest exchanges whole, system turns kept. If one exchange alone is too long, the
 conversation is dropped and counted, or, on request, its answer is cut, and then there is no end token after
@@ -13,15 +8,11 @@ the cut: a model must not learn to stop in the middle of a sentence.
 from __future__ import annotations
 
 import itertools
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import numpy as np
-
-from yanmo.data.batches import IGNORE, Batch, to_tensors
-from yanmo.data.shuffle import Permutation
+from yanmo.data.rows import PackedRows, flatten
 from yanmo.tokenizer.chat import Message, Rendered, oldest_exchange, render_all
 from yanmo.tokenizer.load import Tokenizer
 
@@ -49,10 +40,9 @@ class ConversationCounts:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
 
-class ConversationBatches:
-    """`batches(start)` yields batch number start, start + 1, ... for ever; each a function of (seed, number).
+class ConversationBatches(PackedRows):
+    """Conversations in packed rows; `counts` says what was kept and why the rest was not.
 
-    Holds 5 bytes a token in memory. `counts` says what was kept and why the rest was not.
     Raises: ValueError: no conversation is left to train on.
     """
 
@@ -65,79 +55,23 @@ class ConversationBatches:
         seed: int,
         cut_answers: bool = False,
     ):
-        self.tokenizer, self.sequence_length, self.batch_size = tokenizer, sequence_length, batch_size
-        self.seed = seed
-        self.counts = ConversationCounts()
-        fitted = fit_all(conversations, tokenizer, sequence_length, cut_answers, self.counts)
-        self._ids, self._trained, self._bounds = _flat(fitted)
+        self.tokenizer, self.counts = tokenizer, ConversationCounts()
+        flat = flatten(fit_all(conversations, tokenizer, sequence_length, cut_answers, self.counts))
         if not self.counts.kept:
             why = ", ".join(f"{count} {reason}" for reason, count in self.counts.dropped.items())
             raise ValueError(f"no conversation left to train on ({why or 'none were given'})")
-        self._lengths = np.diff(self._bounds) - 1
-        self._epoch = 0
-        self._rows = self._pack(0)
-        self.rows = len(self._rows)  # depends on the lengths alone: the same every epoch
+        super().__init__(flat, tokenizer.pad_id, sequence_length, batch_size, seed)
         self.counts.rows = self.rows
-        self.counts.tokens = len(self._ids)
-        self.counts.trained_tokens = int(self._trained.sum())
-        self.counts.padding_share = 1 - int(self._lengths.sum()) / (self.rows * sequence_length)
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """How many batches see every row at least once."""
-        return -(-self.rows // self.batch_size)
-
-    def __call__(self, start: int) -> Iterator[Batch]:
-        number = start
-        while True:
-            yield self.batch(number)
-            number += 1
-
-    def batch(self, number: int) -> Batch:
-        """`input_ids`, `labels`, `position_ids` (B, T) int64 and `segments` (B, T) int32 of one batch."""
-        places = range(number * self.batch_size, (number + 1) * self.batch_size)
-        return self._as_batch([self._row(*divmod(place, self.rows)) for place in places])
-
-    def sequential(self) -> Iterator[Batch]:
-        """Every row once, for validation; the last batch may be short."""
-        rows = self._pack(0)
-        for start in range(0, len(rows), self.batch_size):
-            yield self._as_batch(rows[start : start + self.batch_size])
+        self.counts.tokens = len(self.ids)
+        self.counts.trained_tokens = int(self.trained.sum())
+        self.counts.padding_share = self.padding_share
 
     def show(self, count: int) -> list[list[tuple[str, bool]]]:
         """The first conversations as (piece of text, whether it is trained on); pieces are whole characters."""
         return [
-            pieces(self.tokenizer, self._ids[start:stop].tolist(), self._trained[start:stop].tolist())
-            for start, stop in zip(self._bounds[:count], self._bounds[1 : count + 1], strict=False)
+            pieces(self.tokenizer, self.ids[start:stop].tolist(), self.trained[start:stop].tolist())
+            for start, stop in zip(self.bounds[:count], self.bounds[1 : count + 1], strict=False)
         ]
-
-    def _row(self, epoch: int, place: int) -> np.ndarray:
-        if epoch != self._epoch:
-            self._epoch, self._rows = epoch, self._pack(epoch)
-        return self._rows[int(Permutation(self.rows, self.seed, epoch, 1)(np.array([place]))[0])]
-
-    def _pack(self, epoch: int) -> list[np.ndarray]:
-        order = Permutation(len(self._lengths), self.seed, epoch)(np.arange(len(self._lengths)))
-        return pack(self._lengths, order, self.sequence_length)
-
-    def _as_batch(self, rows: Sequence[np.ndarray]) -> Batch:
-        shape = (len(rows), self.sequence_length)
-        inputs = np.full(shape, self.tokenizer.pad_id, dtype=np.int64)
-        labels = np.full(shape, IGNORE, dtype=np.int64)
-        segments = np.zeros(shape, dtype=np.int64)
-        for row, members in enumerate(rows):
-            place = 0
-            for number, member in enumerate(members.tolist()):
-                start, stop = self._bounds[member], self._bounds[member + 1]
-                ids, trained = self._ids[start:stop].astype(np.int64), self._trained[start + 1 : stop]
-                here = slice(place, place + len(ids) - 1)
-                inputs[row, here] = ids[:-1]
-                labels[row, here] = np.where(trained, ids[1:], IGNORE)
-                segments[row, here] = number
-                place += len(ids) - 1
-            # The padding is a document of its own: it sees itself, nothing sees it, and it has no labels.
-            segments[row, place:] = len(members)
-        return to_tensors(inputs, labels, segments)
 
 
 def fit_all(
@@ -207,43 +141,6 @@ def _up_to_last_trained(rendered: Rendered) -> Rendered:
     ids, trained = rendered
     length = len(trained) - trained[::-1].index(True) if any(trained) else 0
     return ids[:length], trained[:length]
-
-
-def _flat(fitted: Iterable[Rendered]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All ids end to end, all trained flags, and the bounds of the conversations."""
-    ids, trained, bounds = array("I"), bytearray(), [0]
-    for conversation, flags in fitted:
-        ids.extend(conversation)
-        trained.extend(flags)
-        bounds.append(len(ids))
-    return np.array(ids, dtype=np.uint32), np.array(trained, dtype=bool), np.array(bounds, dtype=np.int64)
-
-
-def pack(lengths: np.ndarray, order: np.ndarray, size: int) -> list[np.ndarray]:
-    """Rows of conversation numbers whose lengths add up to at most `size`: best-fit decreasing.
-
-    `order` decides between equal lengths, so another order gives other company and the same number of rows.
-    Rows with the same room left wait in one list; which rooms have any is kept in the bits of one integer. So
-    finding the best row takes a shift and a mask however many there are.
-    """
-    decreasing = order[np.argsort(-lengths[order], kind="stable")]
-    rows: list[list[int]] = []
-    waiting: list[list[int]] = [[] for _ in range(size + 1)]
-    rooms = 0
-    for member, length in zip(decreasing.tolist(), lengths[decreasing].tolist(), strict=True):
-        fitting = rooms >> length
-        if fitting:
-            room = length + (fitting & -fitting).bit_length() - 1
-            row = waiting[room].pop()
-            if not waiting[room]:
-                rooms ^= 1 << room
-        else:
-            room, row = size, len(rows)
-            rows.append([])
-        rows[row].append(member)
-        waiting[room - length].append(row)
-        rooms |= 1 << (room - length)
-    return [np.array(row) for row in rows]
 
 
 def pieces(tokenizer: Tokenizer, ids: Sequence[int], trained: Sequence[bool]) -> list[tuple[str, bool]]:

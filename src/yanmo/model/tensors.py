@@ -14,12 +14,17 @@ from yanmo.core.files import fsync_directory
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a file of tensors, atomically. `metadata` goes into its header beside transformers' own mark."""
+    """Write a file of tensors, atomically. `metadata` goes into its header, by default transformers' own mark.
+
+    One entry at most: safetensors writes several in any order, and the same tensors must be the same bytes.
+    """
+    metadata = metadata or {"format": "pt"}
+    assert len(metadata) == 1
     # save_file writes by itself and wants a name, so atomic_open cannot serve here.
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(whole, temporary, metadata={"format": "pt"} | (metadata or {}))
+        save_file(whole, temporary, metadata=metadata)
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
