@@ -134,7 +134,7 @@ def test_cleaning_twice_is_cleaning_once(tmp_path: Path) -> None:
 def test_duplicates_only_where_they_are_not_wanted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"text": TEXT}, {"text": TEXT.replace("，", ",\u3000")}])
     clean.main(clean.Settings(inputs=[path], out=tmp_path / "a"))
-    clean.main(clean.Settings(inputs=[path], out=tmp_path / "b", deduplicate=False))
+    clean.main(clean.Settings(inputs=[path], out=tmp_path / "b", duplicates="none"))
     assert [row["id"] for row in documents(tmp_path / "a")] == ["a.jsonl:1"]
     assert len(documents(tmp_path / "b")) == 2
 

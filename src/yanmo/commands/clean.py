@@ -3,36 +3,61 @@
     yanmo clean --inputs corpus/ --out runs/clean
     yanmo clean --inputs novels/ wiki.jsonl.zst --min-chars 50 --out runs/clean
 
-One ordered stream: blocks of rows are read here, cleaned in worker processes and come back in order; duplicates
-are decided and parts are written here. So the output depends on the inputs and the settings and never on the
-number of workers, rows in = documents + removed holds by counting, and an interrupted run, started again with
---resume, ends with the same bytes.
+The inputs are cut into spans that processes clean one by one into shards (1), duplicates are found among all of
+them (2), and each shard becomes a part of the output (3); text/stages.py has these stages. The working state lies
+in OUT/shards, where ls shows it, until all is done. An interrupted run, killed or not, loses what its processes were
+at and goes on with --resume; the output depends on the inputs and the settings, never on the number of processes or
+machines or on interruptions, and rows in = documents + removed is counted.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
-from collections.abc import Iterable
+import dataclasses
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from yanmo.core.files import JsonlWriter, write_jsonl
 from yanmo.core.processes import core_count, in_order
+from yanmo.core.ranks import Cluster, Engine, check_installed, run_ranks
 from yanmo.core.run import Run, open_run
-from yanmo.core.settings import CommandSettings
+from yanmo.core.settings import CommandSettings, describe
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.cleaning import Cleaned, Document, Removed, clean_block
 from yanmo.text.conversations import find_format
-from yanmo.text.dedup import Seen
 from yanmo.text.formats import check_name
-from yanmo.text.readers import Damage, read_blocks
+from yanmo.text.minhash import HIGHEST, LOWEST
+from yanmo.text.readers import Damage
 from yanmo.text.rules import Rules
-from yanmo.text.sources import Encoding, Source, TxtDocuments, find_files, look
-from yanmo.text.step import Drop
+from yanmo.text.shards import (
+    FOLDER,
+    Count,
+    Counts,
+    Job,
+    Tally,
+    all_counts,
+    finished,
+    finished_span,
+    has_job,
+    load_job,
+    remove_scraps,
+)
+from yanmo.text.sources import Encoding, TxtDocuments, find_files, look
+from yanmo.text.spans import Piece, plan_spans
+from yanmo.text.stages import (
+    clean_piece,
+    clean_share,
+    clean_span,
+    find_repeated,
+    found_repeated,
+    gather,
+    load_parts,
+    pieces,
+    totals,
+    write_part,
+    write_share,
+)
 
 MEGABYTE = 1_000_000
 WORTH_PROCESSES = 8 * MEGABYTE
@@ -41,8 +66,8 @@ TABLE_ROWS = 20
 
 
 @dataclass(kw_only=True)
-class Settings(Rules, CommandSettings):
-    MAY_CHANGE: ClassVar = ("workers",)
+class Reading(CommandSettings):
+    """What is read, and how."""
 
     out: Path = Path("runs/clean")
     """The directory to write: part-*.jsonl.zst, removed/, report.json."""
@@ -57,32 +82,28 @@ class Settings(Rules, CommandSettings):
     """What a document is in a .txt file. file: the file is one text (a book, an article), cut at a line's end
     every 32,768 characters; line: each line is one; paragraph: blank lines part them. file is the default
     because the others tear a book to pieces and lose the short ones."""
-    deduplicate: bool = True
-    """Remove documents that equal an earlier one but for width, case, spacing and quotation marks (duplicate)."""
     max_row_mb: int = 16
     """A longer line or row is quarantined (row_too_long), so that memory stays bounded."""
-    part_mb: int = 64
-    """About how much text goes into one part-*.jsonl.zst."""
+
+
+@dataclass(kw_only=True)
+class Settings(Rules, Reading):
+    MAY_CHANGE: ClassVar = ("workers", "engine", *(setting.name for setting in describe(Cluster, "cluster.")))
+
+    duplicates: Literal["near", "exact", "none"] = "near"
+    """Which documents are removed for repeating an earlier one. exact: those that equal it but for width, case,
+    spacing and quotation marks (duplicate); near: also those that share most of their text (near_duplicate)."""
+    near_jaccard: float = 0.8
+    """From which share of common 5-grams of characters, of all that two documents have, they are near duplicates."""
+    part_mb: int = 32
+    """About how much of the inputs goes into one part-*.jsonl.zst. A part is also what one process cleans at a time,
+    and so what an interruption costs, and two or three of them are all that it holds in memory."""
     workers: int = 0
-    """Processes; 0 takes all cores. The output is the same for any number."""
-
-
-@dataclass
-class Count:
-    """What happened to the rows of one source."""
-
-    rows: int = 0
-    documents: int = 0
-    characters_in: int = 0
-    characters_kept: int = 0
-    removed: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: Count) -> None:
-        self.rows += other.rows
-        self.documents += other.documents
-        self.characters_in += other.characters_in
-        self.characters_kept += other.characters_kept
-        self.removed += other.removed
+    """Processes on this machine; 0 takes all cores. The output is the same for any number."""
+    engine: Literal["processes", Engine] = "processes"
+    """What runs the stages, with the same output. processes: this machine; ray and slurm: a cluster, through
+    datatrove's executors; datatrove: the same on this machine alone. All but the first need yanmo[dist]."""
+    cluster: Cluster = field(default_factory=Cluster)
 
 
 def main(settings: Settings) -> None:
@@ -90,23 +111,31 @@ def main(settings: Settings) -> None:
     files = find_files(settings.inputs)
     check_out_apart(settings, [path for path, _ in files])
     with open_run(settings) as run:
-        if run.finished_before:
+        if not run.finished_before:
+            job = load_job(settings.out) if has_job(settings.out) else plan(settings, files)
+            if settings.engine == "processes":
+                work_here(job, run, settings.workers)
+            else:
+                work_on_cluster(job, run, settings.engine, settings.cluster)
+            finish(job, run)
+            run.write_report()  # before the working state goes: what is removed here must not be needed again
+        else:
             run.say(f"{settings.out}: already complete")
-            return
-        limit = settings.max_row_mb * MEGABYTE
-        sources = [look(*file, settings.encoding, settings.txt_documents, limit) for file in files]
-        formats = [settings.format if settings.format != "auto" else find_format(s, DOCUMENTS) for s in sources]
-        counts, damages = clean(sources, formats, settings, run)
-        summarise(run, sources, formats, counts, damages)
+        shutil.rmtree(settings.out / FOLDER, ignore_errors=True)
 
 
 def check(settings: Settings) -> None:
-    """Raises: ValueError: a setting has an impossible value."""
-    check_name(settings.format, DOCUMENTS)
+    """Raises: ValueError: a setting has an impossible value, or an extra is missing."""
+    settings.format = check_name(settings.format, DOCUMENTS)
     settings.check()
+    settings.cluster.check()
     for name, least in (("max_row_mb", 1), ("part_mb", 1), ("workers", 0)):
         if getattr(settings, name) < least:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(settings, name)}: must be at least {least}")
+    if not LOWEST <= settings.near_jaccard <= HIGHEST:
+        raise ValueError(f"--near-jaccard {settings.near_jaccard}: must lie between {LOWEST} and {HIGHEST}")
+    if settings.engine != "processes":
+        check_installed(settings.engine)
 
 
 def check_out_apart(settings: Settings, paths: Iterable[Path]) -> None:
@@ -120,108 +149,119 @@ def check_out_apart(settings: Settings, paths: Iterable[Path]) -> None:
             raise ValueError(f"--out {settings.out}: lies in the input folder {folder}; write somewhere else")
 
 
-def clean(sources: list[Source], formats: list[str], settings: Settings, run: Run) -> tuple[list[Count], list[Damage]]:
-    """Clean all sources into `run.path`.
-
-    Raises: ValueError: most rows are broken, there are none, or none is kept.
-    """
-    counts = [Count() for _ in sources]
-    damages = [Damage(source) for source in sources]
-    seen = Seen() if settings.deduplicate else None
-    sizes = [source.path.stat().st_size for source in sources]
-    before = [0, *accumulate(sizes)]
-    workers = settings.workers or core_count()
-    if sum(sizes) < WORTH_PROCESSES:
-        workers = 1
-    tasks = (
-        partial(clean_block, index, block, source, format, settings)
-        for index, (source, format) in enumerate(zip(sources, formats, strict=True))
-        for block in read_blocks(source, DOCUMENTS[format].columns)
+def plan(settings: Settings, files: list[tuple[Path, str]]) -> Job:
+    """Look at every file, cut the inputs into spans and write down what is to be done."""
+    limit = settings.max_row_mb * MEGABYTE
+    sources = [look(*file, settings.encoding, settings.txt_documents, limit) for file in files]
+    job = Job(
+        out=settings.out,
+        rules=Rules(**{rule.name: getattr(settings, rule.name) for rule in dataclasses.fields(Rules)}),
+        duplicates=settings.duplicates,
+        near_jaccard=settings.near_jaccard,
+        part_bytes=settings.part_mb * MEGABYTE,
+        sources=sources,
+        formats=[settings.format if settings.format != "auto" else find_format(s, DOCUMENTS) for s in sources],
+        spans=plan_spans(sources, settings.part_mb * MEGABYTE),
     )
-    (run.path / "removed").mkdir(exist_ok=True)
-    with (
-        Parts(run.path, settings.part_mb * MEGABYTE) as parts,
-        RemovedFiles(run.path / "removed") as removed,
-        run.progress("clean", sum(sizes) / MEGABYTE, "MB") as bar,
-    ):
-        done = 0
-        for block in in_order(tasks, workers):
-            index = block.source
-            counts[index].add(take(block, sources[index], seen, parts, removed))
-            damages[index].add(block.rows, [(row.number, row.drop) for row in block.removed if row.broken])
-            position = before[index] + block.position
-            bar.advance((position - done) / MEGABYTE, documents=parts.rows, removed=removed.rows)
-            done = position
-        bar.advance((sum(sizes) - done) / MEGABYTE, documents=parts.rows, removed=removed.rows)
-    rows = sum(count.rows for count in counts)
-    assert rows == parts.rows + removed.rows, "a row was lost"
-    if not rows:
-        raise ValueError(f"--inputs {' '.join(map(str, settings.inputs))}: no rows; the files are empty")
-    Damage.check_all(damages)
-    return counts, damages
+    job.save()
+    return job
 
 
-def take(block: Cleaned, source: Source, seen: Seen | None, parts: Parts, removed: RemovedFiles) -> Count:
-    """Write a block's documents, duplicates and other removed rows where they belong, and count them."""
-    count = Count(rows=block.rows)
-    gone = list(block.removed)
-    new = [True] * len(block.documents) if seen is None else seen.add(block.hashes)
-    for document, is_new in zip(block.documents, new, strict=True):
-        if is_new:
-            parts.write(document)
-            count.documents += 1
-            count.characters_in += document.characters
-            count.characters_kept += len(document.text)
-        else:
-            drop = Drop("duplicate", "of an earlier document")
-            gone.append(Removed(drop, document.text, document.number, document.characters, broken=False))
-    for row in sorted(gone, key=lambda row: row.number):
-        removed.write(row, source)
-        count.characters_in += row.characters
-        count.removed[row.drop.reason] += 1
-    assert count.rows == count.documents + count.removed.total(), "a row was lost"
-    return count
+# On this machine
 
 
-class Parts(contextlib.ExitStack):
-    """part-00000.jsonl.zst and so on, each whole or absent, each of about `limit` bytes of text."""
-
-    def __init__(self, folder: Path, limit: int):
-        super().__init__()
-        self.rows = 0
-        self._folder, self._limit = folder, limit
-        self._number = self._size = 0
-        self._writer: JsonlWriter | None = None
-
-    def write(self, document: Document) -> None:
-        if self._writer is None or self._size >= self._limit:
-            self.close()
-            self._writer = self.enter_context(write_jsonl(self._folder / f"part-{self._number:05}.jsonl.zst"))
-            self._number, self._size = self._number + 1, 0
-        self._writer.write({"text": document.text, "source": document.source, "id": document.id})
-        self._size += 3 * len(document.text)  # a Han character is three bytes
-        self.rows += 1
-
-
-class RemovedFiles(contextlib.ExitStack):
-    """removed/<reason>.jsonl.zst: what was removed, where it stood, and why."""
-
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.rows = 0
-        self._folder = folder
-        self._writers: dict[str, JsonlWriter] = {}
-
-    def write(self, row: Removed, source: Source) -> None:
-        reason = row.drop.reason
-        if reason not in self._writers:
-            self._writers[reason] = self.enter_context(write_jsonl(self._folder / f"{reason}.jsonl.zst"))
-        place = source.place(row.number)
-        self._writers[reason].write({"text": row.text, "place": place, "detail": row.drop.detail})
-        self.rows += 1
+def work_here(job: Job, run: Run, workers: int) -> None:
+    """All stages in processes of this machine."""
+    remove_scraps(job.folder)
+    size = sum(span.size for span in job.spans)
+    workers = 1 if size < WORTH_PROCESSES else workers or core_count()
+    earlier = {number for number in range(len(job.spans)) if finished_span(job, number) is not None}
+    done = sum(job.spans[number].size for number in earlier)
+    tally = Tally(job)
+    documents = removed = 0
+    with run.progress("clean", size / MEGABYTE, "MB", done / MEGABYTE) as bar:
+        for shards in in_order(cleaning(job, earlier), workers):
+            for counts in shards:
+                tally.add(counts)
+                documents, removed = documents + counts.documents, removed + counts.removed
+                advanced = 0 if counts.span in earlier else counts.size
+                bar.advance(advanced / MEGABYTE, documents=documents, removed=removed)
+    check_rows(job)
+    if not found_repeated(job):
+        with run.progress("duplicates", documents, "documents") as bar:
+            find_repeated(job.out)
+            kept = sum(part.kept for part in load_parts(job))
+            bar.advance(documents, removed=documents - kept)
+    parts = load_parts(job)
+    with run.progress("write", len(parts), "parts") as bar:
+        documents = 0
+        for kept in in_order((partial(write_part, job.out, index) for index in range(len(parts))), workers):
+            documents += kept
+            bar.advance(1, documents=documents)
 
 
-def summarise(run: Run, sources: list[Source], formats: list[str], counts: list[Count], damages: list[Damage]) -> None:
+def cleaning(job: Job, earlier: Collection[int]) -> Iterator[Callable[[], list[Counts]]]:
+    """Tasks that give the counts of every shard, in order.
+
+    A span is read where it is cleaned. A large file that must be read from its start is read here, which is the
+    cheap half, and its pieces are cleaned in parallel; those that are finished are only read past. `earlier`:
+    the spans that were finished before.
+    """
+    for number, span in enumerate(job.spans):
+        if not span.streamed or number in earlier:
+            yield partial(clean_span, job.out, number)
+            continue
+        for piece in pieces(job.out, number):
+            blocks = [] if finished(job.shard(number, piece.number)) else piece.blocks
+            yield partial(clean_one, job.out, piece._replace(blocks=blocks))
+
+
+def clean_one(out: Path, piece: Piece) -> list[Counts]:
+    return [clean_piece(out, piece)]
+
+
+# On a cluster
+
+
+def work_on_cluster(job: Job, run: Run, engine: Engine, cluster: Cluster) -> None:
+    """The same stages, shared by rank."""
+
+    def share(name: str, work: Callable[[Path, int, int], None], ranks: int) -> None:
+        state = job.folder / f"{name}-by-{ranks}"
+        run.say(f"{name}: {ranks} tasks by {engine}; {state}/completions has a file for each that is done")
+        run_ranks(partial(work, job.out), ranks, state, engine, cluster)
+
+    ranks = min(cluster.ranks, len(job.spans))
+    share("clean", clean_share, ranks)
+    check_rows(job)
+    if not found_repeated(job):
+        share("duplicates", find_repeated, 1)
+    share("write", write_share, ranks)
+
+
+# Both
+
+
+def check_rows(job: Job) -> None:
+    """Raises: ValueError: there are no rows, or most of them are broken."""
+    tally = Tally(job)
+    for counts in all_counts(job):
+        tally.add(counts)
+    if not any(count.rows for count in tally.counts):
+        raise ValueError(f"{', '.join(str(source.path) for source in job.sources[:3])}: no rows; the files are empty")
+    Damage.check_all(tally.damages)
+
+
+def finish(job: Job, run: Run) -> None:
+    """Join the removed rows and tell what happened."""
+    tally = totals(job.out)
+    (job.out / "removed").mkdir(exist_ok=True)
+    for reason in sorted(set().union(*(count.removed for count in tally.counts))):
+        gather(job.out, reason)
+    summarise(run, job, tally.counts, tally.damages)
+
+
+def summarise(run: Run, job: Job, counts: list[Count], damages: list[Damage]) -> None:
     """Print what happened and put it into the report.
 
     Raises: ValueError: nothing was kept.
@@ -229,7 +269,7 @@ def summarise(run: Run, sources: list[Source], formats: list[str], counts: list[
     total = Count()
     for count in counts:
         total.add(count)
-    named = sorted(zip(sources, counts, strict=True), key=lambda item: -item[1].rows)
+    named = sorted(zip(job.sources, counts, strict=True), key=lambda item: -item[1].rows)
     rows = [cells(source.name, count) for source, count in named[:TABLE_ROWS]]
     if len(named) > TABLE_ROWS:
         rest = Count()
@@ -249,7 +289,7 @@ def summarise(run: Run, sources: list[Source], formats: list[str], counts: list[
         **report(total),
         sources={
             source.name: {"format": format, "layout": source.layout, "encoding": source.encoding, **report(count)}
-            for source, format, count in zip(sources, formats, counts, strict=True)
+            for source, format, count in zip(job.sources, job.formats, counts, strict=True)
         },
         broken={str(damage.source.path): damage.first for damage in damaged},
     )

@@ -130,7 +130,7 @@ class ZstdReader(io.RawIOBase):
 
 
 class JsonlWriter:
-    """One JSON object a line; compressed with zstd level 3 when the name ends in .zst."""
+    """One JSON object a line; compressed with zstd when the name ends in .zst."""
 
     def __init__(self, stream: IO[bytes]):
         self._stream = stream
@@ -142,11 +142,11 @@ class JsonlWriter:
 
 
 @contextlib.contextmanager
-def write_jsonl(path: Path) -> Iterator[JsonlWriter]:
+def write_jsonl(path: Path, level: int = 3) -> Iterator[JsonlWriter]:
     """Write JSON lines atomically: the file appears, whole, when the block ends without an error."""
     with atomic_open(path) as raw:
         if path.suffix == ".zst":
-            with zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False) as stream:
+            with zstandard.ZstdCompressor(level).stream_writer(raw, closefd=False) as stream:
                 yield JsonlWriter(cast(IO[bytes], stream))
         else:
             yield JsonlWriter(raw)

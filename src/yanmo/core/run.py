@@ -8,6 +8,7 @@ screen: bars with ETA on a terminal, plain lines elsewhere.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import platform
 import shutil
@@ -37,7 +38,9 @@ import yanmo
 from yanmo.core.files import atomic_write, fingerprint, read_json, write_json
 from yanmo.core.processes import core_count
 from yanmo.core.settings import PROVENANCE, CommandSettings, describe, flatten, read_toml, to_dict
+from yanmo.core.signals import Failure
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LIBRARIES = ("torch", "numpy", "tokenizers", "safetensors")
 PLAIN_SECONDS = 5.0
 """How often a log file, as opposed to a terminal, gets a line of progress."""
@@ -201,6 +204,13 @@ def open_run(settings: CommandSettings, device: str | None = None) -> Iterator[R
         atomic_write(settings.out / "run.toml", _run_toml(settings, command, inputs, device))
         yield run
         run.write_report()
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise Failure(
+                f"--out {settings.out}: the disk is full ({error.strerror}); what is finished stays: make room and "
+                "give the command again with --resume"
+            ) from error
+        raise
     finally:
         run.close()
         lock.release()
