@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import subprocess
 import sys
 import zlib
@@ -16,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from yanmo.text import readers
 from yanmo.text.readers import Broken, Damage, Row, read_rows
-from yanmo.text.sources import find_files, look
+from yanmo.text.sources import find_files, look, other_encoding
 from yanmo.text.step import Drop
 
 ROWS = [{"text": f"第{n}行，有“引号”、\t和 English。\n第二段", "n": n} for n in range(50)]
@@ -91,7 +92,7 @@ def test_byte_order_mark_crlf_and_blank_lines(tmp_path: Path) -> None:
 def test_broken_lines_are_found_exactly(tmp_path: Path) -> None:
     good = lines(ROWS).splitlines()
     good[3] = b'{"text": "\xff\xfe"}'
-    good[7] = '{"text": "这是一行没有转码的旧文字"}'.encode("gb18030")
+    good[7] = '{"text": "两字"}'.encode("gb18030")
     good[11] = b'{"text": "no end'
     good[13] = b'{"text": "\x00"}'
     good[17] = b'["text"]'
@@ -191,10 +192,76 @@ def test_a_damaged_utf8_file_stays_utf8(tmp_path: Path) -> None:
     assert broken(tmp_path / "a.jsonl") == {10: "invalid_encoding"}
 
 
-def test_utf16_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.txt", "文字".encode("utf-16"))
-    with pytest.raises(ValueError, match=r"UTF-16.*iconv"):
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf16_is_refused_with_the_way_out(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "a.jsonl", lines(ROWS).decode().encode(encoding))
+    with pytest.raises(ValueError, match=rf"{encoding.upper().replace('6-', '6')}.*iconv"):
         look(path)
+
+
+def test_lines_of_another_encoding_are_decoded_where_that_is_certain(tmp_path: Path) -> None:
+    foreign = "这是一行没有转码的旧文字，后面还有English。"
+    for own, other in (("utf-8", "gb18030"), ("gb18030", "utf-8")):
+        text = [f'{{"text": "第{n}行写的是普通的文字"}}' for n in range(20)]
+        data = [line.encode(own) for line in text]
+        data[5] = f'{{"text": "{foreign}"}}'.encode(other)
+        source = look(write(tmp_path / f"{own}.jsonl", b"\n".join(data)))
+        assert source.encoding == own
+        rows = [row for row in read_rows(source) if isinstance(row, Row)]
+        assert len(rows) == 20
+        assert {row.number: row.encoding for row in rows if row.encoding} == {6: other}
+        assert rows[5].value == {"text": foreign}
+        data = [line.encode(own) for line in ("a,b", "甲乙丙丁,一二三四")] + [f"{foreign},x".encode(other)]
+        table = write(tmp_path / f"{own}.csv", b"\n".join(data))
+        assert values(table, encoding=own)[1] == {"a": foreign, "b": "x"}
+
+
+HAN = st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5)
+PAIRS_TOO = st.sampled_from([c for c in map(chr, range(0x4E00, 0x9FA6)) if min(c.encode()) > 0xA0])
+"""Characters whose three bytes could all be halves of GB2312 characters."""
+
+
+@given(st.text(HAN | PAIRS_TOO, min_size=4), st.integers(0, 200), st.binary(max_size=2))
+def test_damaged_utf8_is_never_taken_for_gb18030(text: str, place: int, damage: bytes) -> None:
+    line = text.encode()
+    line = line[: place % len(line)] + damage + line[place % len(line) + 1 :]
+    assume("\ufffd" in line.decode("utf-8", "replace"))
+    assert other_encoding(line, "utf-8") is None
+
+
+def test_arrays_within_an_object(tmp_path: Path) -> None:
+    for key, before in (("RECORDS", ""), ("data", '"version": "1.0", "count": 3, ')):
+        for indent in (None, 1):
+            text = json.dumps({key: ROWS}, ensure_ascii=False, indent=indent).replace("{", "{" + before, 1)
+            assert values(write(tmp_path / "wrapped.json", text.encode())) == ROWS
+    single = json.dumps({"RECORDS": ROWS[:1]}).encode()
+    assert values(write(tmp_path / "single.json", single)) == ROWS[:1]
+    nested = [{"data": [{"a": 1}]}, {"data": [{"a": 2}]}]
+    assert values(write(tmp_path / "lines.json", lines(nested))) == nested
+    turns = {"messages": [{"role": "user", "content": "问"}]}
+    assert values(write(tmp_path / "one.jsonl", lines([turns]))) == [turns]
+
+
+def test_an_endless_value_in_an_array_does_not_fill_the_memory(tmp_path: Path) -> None:
+    for value in (b'"' + b"x" * 3_000_000 + b'"', b"[" + b'"x",' * 700_000 + b"0]"):
+        data = b'[{"n": 1}, {"text": ' + value + b'}, {"n": 2}]'
+        rows = read(write(tmp_path / "a.json", data), max_row_bytes=100_000)
+        assert [row.value for row in rows[:-1] if isinstance(row, Row)] == [{"n": 1}]
+        assert isinstance(rows[-1], Broken) and "longer than 100,000 bytes" in rows[-1].drop.detail
+
+
+def test_what_is_no_text_is_named(tmp_path: Path) -> None:
+    for name, words in (("a.bin", "yanmo pack"), ("a.zip", "unzip"), ("a.tar.gz", "tar xf"), ("a.docx", ".jsonl")):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(ValueError, match=words):
+            find_files([tmp_path / name])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(ValueError, match="pipe"):
+        find_files([tmp_path / "a.jsonl"])
 
 
 def test_csv_fields_with_newlines_and_rows_with_holes(tmp_path: Path) -> None:
@@ -210,8 +277,34 @@ def test_csv_fields_with_newlines_and_rows_with_holes(tmp_path: Path) -> None:
         (6, "invalid_csv"),
         (8, "invalid_encoding"),
     ]
-    unclosed = read(write(tmp_path / "b.csv", b'q,a\n1,"' + b"x\n" * 4000), max_row_bytes=5000)
-    assert next(row.number for row in unclosed if isinstance(row, Broken)) == 2
+
+
+def test_a_quotation_mark_that_is_not_closed_costs_its_own_line(tmp_path: Path) -> None:
+    for close in ("", '6,"尾"说"\n'):  # nothing closes it; a later mark seems to
+        data = f'q,a\n1,一\n2,"二\n3,三\n4,"四\n还是四"\n5,五\n{close}'
+        rows = read(write(tmp_path / "a.csv", data.encode()))
+        good = [row.value for row in rows if isinstance(row, Row)]
+        assert good[:4] == [
+            {"q": "1", "a": "一"},
+            {"q": "3", "a": "三"},
+            {"q": "4", "a": "四\n还是四"},
+            {"q": "5", "a": "五"},
+        ]
+        assert [row.number for row in rows if isinstance(row, Broken)] == ([3, 8] if close else [3])
+    many = b'q,a\n1,"' + b"x\n" * 4000 + b"2,y\n"
+    rows = read(write(tmp_path / "b.csv", many), max_row_bytes=5000)
+    assert len(rows) == 4001 and isinstance(rows[-1], Row)
+    doubled = read(write(tmp_path / "c.csv", '"q","a"\n"1","他说"好"。"\n"2","二"\n'.encode()))
+    assert [row.value["a"] for row in doubled if isinstance(row, Row)] == ['他说好"。"', "二"]  # type: ignore[index]
+
+
+def test_tables_with_other_separators_and_impossible_headers(tmp_path: Path) -> None:
+    for separator in "\t;":
+        data = f"问{separator}答\n一,二{separator}三\n".encode()
+        assert values(write(tmp_path / "a.csv", data)) == [{"问": "一,二", "答": "三"}]
+    with pytest.raises(ValueError, match=r"a.csv:1: two columns are called 'q'"):
+        read(write(tmp_path / "a.csv", b"q,q\n1,2\n"))
+    assert values(write(tmp_path / "a.csv", b"q,a\n1,\x002\n")) == [{"q": "1", "a": "\x002"}]
 
 
 def test_parquet_row_groups_columns_and_invalid_text(tmp_path: Path) -> None:
@@ -271,9 +364,7 @@ def test_any_bytes_are_rows_or_broken(tmp_path_factory: pytest.TempPathFactory, 
 
 
 def test_most_rows_broken_is_a_mistake(tmp_path: Path) -> None:
-    path = write(
-        tmp_path / "a.jsonl", "\n".join(f'{{"text": "第{n}行旧编码的文字"}}' for n in range(300)).encode("gb18030")
-    )
+    path = write(tmp_path / "a.jsonl", "\n".join(f'{{"text": "第{n}行"}}' for n in range(300)).encode("gb18030"))
     damage = Damage(look(path, encoding="utf-8"))
     with pytest.raises(ValueError, match=r"100 of the first 100 rows are broken.*a.jsonl:1 .*--encoding gb18030"):
         for row in read(path, encoding="utf-8"):

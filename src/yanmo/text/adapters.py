@@ -6,12 +6,15 @@ encyclopedia's page without its name teaches little.
 
 from __future__ import annotations
 
+from typing import Any
+
 from yanmo.text.conversations import CONVERSATIONS, Message
 from yanmo.text.formats import Format, RowKeys, field, joined, objects
+from yanmo.text.preferences import PREFERENCES, Preference
 from yanmo.text.step import Drop
 
 
-def body(key: str, *more: str) -> Format[str]:
+def body(key: str, *more: str, **about: Any) -> Format[str]:
     """The text under `key`, its `title` in front; `more` keys tell the format from others."""
 
     def read(row: RowKeys) -> str | Drop:
@@ -20,7 +23,7 @@ def body(key: str, *more: str) -> Format[str]:
             return text
         return joined((title, text))
 
-    return Format((key, *more), read, ("title",))
+    return Format((key, *more), read, ("title",), **about)
 
 
 def baidubaike(row: RowKeys) -> str | Drop:
@@ -36,31 +39,73 @@ def baidubaike(row: RowKeys) -> str | Drop:
     return joined(parts)
 
 
-def mnbvc(row: RowKeys) -> str | Drop:
-    """MNBVC: a file's paragraphs, each an object with its text under 内容."""
-    paragraphs = objects(row, "段落")
-    if isinstance(paragraphs, Drop):
-        return paragraphs
-    return joined(field(paragraph, "内容") for paragraph in paragraphs)
+def listed(key: str, *text_keys: str, before: tuple[str, ...] = (), **about: Any) -> Format[str]:
+    """Objects under `key`, each with its text under the first of `text_keys` that holds any; MNBVC has three such."""
+
+    def read(row: RowKeys) -> str | Drop:
+        items = objects(row, key)
+        if isinstance(items, Drop):
+            return items
+        return joined((*(field(row, first) for first in before), *(_first_text(item, text_keys) for item in items)))
+
+    def looks(row: RowKeys) -> bool:
+        items = row[key]
+        return isinstance(items, list) and all(
+            isinstance(item, dict) and any(name in item for name in text_keys) for item in items
+        )
+
+    return Format((*before, key), read, looks=looks, **about)
+
+
+def _first_text(item: dict[str, Any], keys: tuple[str, ...]) -> str | Drop:
+    present = [key for key in keys if key in item]
+    texts = [field(item, key) for key in present or keys[:1]]
+    return next((text for text in texts if isinstance(text, Drop) or text.strip()), "")
 
 
 def spoken(conversation: Format[list[Message]]) -> Format[str]:
-    """A conversation as a document: what was said, each turn on its own line."""
+    """A conversation as a document: what was said, each turn on its own line.
+
+    Without the system message: it is said to the machine, and in MOSS the same page of English in every row.
+    """
 
     def read(row: RowKeys) -> str | Drop:
         messages = conversation.read(row)
-        return messages if isinstance(messages, Drop) else joined(message["content"] for message in messages)
+        if isinstance(messages, Drop):
+            return messages
+        return joined(message["content"] for message in messages if message["role"] != "system")
 
-    return Format(conversation.keys, read, conversation.also)
+    return Format(conversation.keys, read, conversation.also, conversation.looks, conversation.corpora)
+
+
+def preferred(preference: Format[list[Preference]]) -> Format[str]:
+    """A comparison as a document: the question and the best answer."""
+
+    def read(row: RowKeys) -> str | Drop:
+        pairs = preference.read(row)
+        if isinstance(pairs, Drop):
+            return pairs
+        said = [message["content"] for message in pairs[0].messages if message["role"] != "system"]
+        return joined((*said, pairs[0].chosen))
+
+    return Format(preference.keys, read, preference.also, preference.looks, preference.corpora)
 
 
 DOCUMENTS: dict[str, Format[str]] = {
     "documents": Format(("text", "source", "id"), lambda row: field(row, "text")),  # Yanmo's own
-    "baidubaike": Format(("title", "sections"), baidubaike, ("summary",)),
-    "mnbvc": Format(("段落",), mnbvc),
-    "text": body("text"),  # SkyPile, C4, seq-monkey, medical pretraining
-    "wiki-cn": body("completion", "source"),
+    "baidubaike": Format(("title", "sections"), baidubaike, ("summary",), corpora=("baidubaike-5.63m", "563w")),
+    "mnbvc": listed("段落", "内容"),
+    "mnbvc-parallel": listed(
+        "段落", "zh_text", "cht_text"
+    ),  # the Chinese side; the others are other languages' documents
+    "mnbvc-forum": listed("回复", "回复", before=("主题",)),
+    "mnbvc-code": body("text", "仓库名"),
+    "text": body(
+        "text", corpora=("skypile", "c4", "c4-zh", "seq-monkey", "shibing624-medical-pretrain", "wanjuan-webtext")
+    ),
+    "wiki-cn": body("completion", "source", corpora=("wikipedia-cn", "wikipedia-cn-20230720-filtered")),
+    **{name: preferred(preference) for name, preference in PREFERENCES.items()},
     **{name: spoken(conversation) for name, conversation in CONVERSATIONS.items()},
-    "content": body("content"),  # WuDao, WanJuan, news2016zh
+    "content": body("content", corpora=("wudao", "wanjuan", "news2016zh")),
 }
 """The most specific format first. Conversations are documents too: questions and answers are good prose."""

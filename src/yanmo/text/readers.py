@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from yanmo.text.sources import Source, looks_like_gb18030
+from yanmo.text.sources import Source, looks_like_gb18030, other_encoding
 from yanmo.text.step import Drop
 from yanmo.text.streams import CHUNK, UNREADABLE, Stream, Utf8Stream
 
@@ -35,6 +35,8 @@ class Row(NamedTuple):
 
     number: int
     value: dict[str, Any] | str
+    encoding: str | None = None
+    """Where a line alone is not in its file's encoding: what it is in."""
 
 
 class Broken(NamedTuple):
@@ -159,23 +161,31 @@ def _lines(stream: Stream, source: Source) -> Iterator[tuple[int, str] | Broken]
             continue
         for number, line in enumerate(block.data.split(b"\n"), block.first):
             decoded = _decode(number, line, source)
-            yield decoded if isinstance(decoded, Broken) else (number, decoded)
+            yield decoded if isinstance(decoded, Broken) else (number, decoded[0])
 
 
-def _decode(number: int, line: bytes, source: Source) -> str | Broken:
+def _decode(number: int, line: bytes, source: Source) -> tuple[str, str | None] | Broken:
+    """A line's text, and its encoding if that is not the file's."""
     if len(line) > source.max_row_bytes:
         return _too_long(number, line, source)
+    line = line.removeprefix(BOM).removesuffix(b"\r")
     try:
-        return line.removeprefix(BOM).removesuffix(b"\r").decode(source.encoding)
+        text = line.decode(source.encoding)
+        # GB18030 takes nearly any bytes; a line of UTF-8 in it would come out as other characters.
+        if source.encoding == "utf-8" or line.isascii() or (other := other_encoding(line, source.encoding)) is None:
+            return text, None
+        return line.decode(other), other
     except UnicodeDecodeError as error:
+        if other := other_encoding(line, source.encoding):
+            return line.decode(other), other
         hint = "; looks like GB18030" if source.encoding == "utf-8" and looks_like_gb18030(line) else ""
         detail = f"not {source.encoding.upper()} from byte {error.start}{hint}"
         return Broken(number, Drop("invalid_encoding", detail), readable(line))
 
 
 def _parse_text(number: int, line: bytes, source: Source) -> Row | Broken:
-    text = _decode(number, line, source)
-    return text if isinstance(text, Broken) else Row(number, text)
+    decoded = _decode(number, line, source)
+    return decoded if isinstance(decoded, Broken) else Row(number, *decoded)
 
 
 def _parse_object(number: int, line: bytes, source: Source) -> Row | Broken:
@@ -187,9 +197,10 @@ def _parse_object(number: int, line: bytes, source: Source) -> Row | Broken:
             return Row(number, value) if isinstance(value, dict) else _not_an_object(number, value)
         except orjson.JSONDecodeError:
             pass  # the slow path finds out why
-    text = _decode(number, line, source)
-    if isinstance(text, Broken):
-        return text
+    decoded = _decode(number, line, source)
+    if isinstance(decoded, Broken):
+        return decoded
+    text, encoding = decoded
     try:
         # Python's parser also takes NaN and half surrogate pairs, which its own `dumps` writes.
         value = json.loads(text)
@@ -197,7 +208,7 @@ def _parse_object(number: int, line: bytes, source: Source) -> Row | Broken:
         return Broken(number, Drop("invalid_json", "nested too deeply"), text[:EXCERPT])
     except ValueError as error:
         return Broken(number, Drop("invalid_json", str(error)), text)
-    return Row(number, value) if isinstance(value, dict) else _not_an_object(number, value)
+    return Row(number, value, encoding) if isinstance(value, dict) else _not_an_object(number, value)
 
 
 def _too_long(number: int, line: bytes, source: Source) -> Broken:
@@ -257,50 +268,79 @@ def _texts(lines: Iterable[tuple[int, str] | Broken], source: Source) -> Iterato
 # CSV
 
 
-def _csv_rows(lines: Iterable[tuple[int, str] | Broken], source: Source) -> Iterator[Row | Broken]:
-    """Rows of a table with a header; a field may hold newlines. A broken line ends the row that it is in."""
+def _csv_rows(lines: Iterator[tuple[int, str] | Broken], source: Source) -> Iterator[Row | Broken]:
+    """Rows of a table with a header; a field may hold newlines.
+
+    A row that cannot be right costs its first line alone, and reading goes on with the next: so a quotation mark
+    that is never closed does not swallow the rows behind it.
+
+    Raises: ValueError: two columns have the same name.
+    """
     csv.field_size_limit(source.max_row_bytes)
-    taken: list[tuple[int, str]] = []
-    damage: list[Broken] = []
+    lines = _Again(lines)
+    header: list[str] = []
+    delimiter = ","
+    for line in lines:
+        if isinstance(line, Broken):
+            yield line
+            continue
+        number, text = line
+        if not text.strip():
+            continue
+        if not header:
+            delimiter = max(",\t;", key=text.count)
+        fields, problem = _record(text, lines, delimiter)
+        if problem is None and not header:
+            header = [name.strip() for name in fields]
+            if doubled := next((name for name in header if header.count(name) > 1), None):
+                raise ValueError(f"{source.place(number)}: two columns are called {doubled!r}; rename one")
+        elif problem is None and len(fields) == len(header):
+            yield Row(number, dict(zip(header, fields, strict=True)))
+        else:
+            problem = problem or f"{len(fields)} fields, the header has {len(header)}"
+            yield Broken(number, Drop("invalid_csv", problem), text[:EXCERPT])
+
+
+class _Again:
+    """An iterator to which items can be given back."""
+
+    def __init__(self, items: Iterator[tuple[int, str] | Broken]):
+        self._items = items
+        self._given_back: deque[tuple[int, str] | Broken] = deque()
+
+    def __iter__(self) -> _Again:
+        return self
+
+    def __next__(self) -> tuple[int, str] | Broken:
+        return self._given_back.popleft() if self._given_back else next(self._items)
+
+    def give_back(self, items: list[tuple[int, str] | Broken]) -> None:
+        self._given_back.extendleft(reversed(items))
+
+
+def _record(first: str, following: _Again, delimiter: str) -> tuple[list[str], str | None]:
+    """The fields of the record that begins with the line `first`, and what is wrong with it or None.
+
+    It takes further lines where a quoted field holds newlines, and gives them back if nothing comes of it.
+    """
+    taken: list[tuple[int, str] | Broken] = []
 
     def feed() -> Iterator[str]:
-        for line in lines:
+        yield first + "\n"
+        for line in following:
+            taken.append(line)
             if isinstance(line, Broken):
-                damage.append(line)
-                yield "\n"  # closes the row; an unquoted one stays whole, a quoted one shows a hole
-            else:
-                taken.append(line)
-                yield line[1] + "\n"
+                return
+            yield line[1] + "\n"
 
-    reader = csv.reader(feed())
-    header: list[str] | None = None
-    while True:
-        taken.clear()
-        damage.clear()
-        problem = None
-        try:
-            fields = next(reader)
-        except StopIteration:
-            yield from damage
-            return
-        except csv.Error as error:
-            fields, problem = [], f"{error}"
-        yield from damage
-        if not fields and problem is None:
-            continue
-        number = taken[0][0] if taken else damage[0].number
-        if problem is None and header is None:
-            header = fields
-            continue
-        if problem is None and damage:
-            problem = "a line inside the row is broken"
-        elif problem is None and len(fields) != len(header or ()):
-            problem = f"{len(fields)} fields, the header has {len(header or ())}"
-        if problem is None:
-            yield Row(number, dict(zip(header or (), fields, strict=True)))
-        else:
-            raw = "\n".join(text for _, text in taken)
-            yield Broken(number, Drop("invalid_csv", problem), raw[:EXCERPT])
+    try:
+        return next(csv.reader(feed(), delimiter=delimiter, strict=True)), None
+    except csv.Error as error:
+        problem = f"{error}"
+    following.give_back(taken)
+    if first.count('"') % 2 or len(first) > csv.field_size_limit():
+        return [], problem
+    return next(csv.reader([first], delimiter=delimiter)), None  # quotation marks that nobody doubled
 
 
 # JSON arrays and objects
@@ -316,7 +356,7 @@ def _json_items(stream: Stream, source: Source) -> Iterator[Row | Broken]:
 
     encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
     text = Utf8Stream(stream, encoding, source.max_row_bytes)
-    prefix = "item" if source.layout == "array" else ""
+    prefix = source.items if source.layout == "array" else ""
     items = ijson.items(text, prefix, multiple_values=source.layout == "objects")
     number = 0
     while True:
@@ -330,6 +370,7 @@ def _json_items(stream: Stream, source: Source) -> Iterator[Row | Broken]:
             reason = "truncated" if stream.fault or "premature EOF" in why else "invalid_json"
             yield Broken(number, Drop(reason, f"nothing after this can be read: {why}"), "")
             return
+        text.next_value()
         if not isinstance(value, dict):
             yield _not_an_object(number, value)
         elif text.marked and UNREADABLE in dump(value):

@@ -6,6 +6,7 @@ Public Chinese sets are full of `.json` files that hold JSON lines and of tables
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,13 @@ Layout = Literal["jsonl", "array", "objects", "csv", "txt", "parquet"]
 
 KINDS = (".txt", ".json", ".jsonl", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".bz2", ".zst", ".xz")
+ARCHIVES = {".zip": "unzip", ".7z": "7z x", ".rar": "unrar x", ".tar": "tar xf", ".tgz": "tar xf"}
+WRAPPERS = ("data", "RECORDS", "records", "rows", "items", "examples", "instances", "list", "result")
+"""Keys under which exported files hold the array of their rows."""
+WRAPPED = re.compile(
+    rb'\{\s*(?:"[^"\\]{0,50}"\s*:\s*(?:"[^"\\]{0,500}"|[-+.\w]{1,30})\s*,\s*){0,10}"([^"\\]{1,50})"\s*:\s*\[\s*\{'
+)
+"""An object whose first value that is not a scalar is an array of objects."""
 READ = f"{' '.join(KINDS)} are read, plain or {' '.join(COMPRESSIONS)}"
 HEAD = 1 << 16
 MAX_ROW_BYTES = 16_000_000
@@ -36,6 +44,8 @@ class Source:
     encoding: str
     txt_documents: TxtDocuments
     max_row_bytes: int
+    items: str = "item"
+    """Where an array's elements are, as ijson writes it: "data.item" for `{"data": [...]}`."""
 
     def place(self, number: int) -> str:
         """`file:line` where lines can be counted, `file row number` elsewhere."""
@@ -70,8 +80,19 @@ def _files_of(given: Path) -> list[tuple[Path, str]]:
     if not given.exists():
         raise ValueError(f"{given}: no such file or folder")
     if kind_of(given) is None:
-        raise ValueError(f"{given}: unknown kind of file; {READ}")
+        raise ValueError(f"{given}: {_what_else(given)}")
+    if not given.is_file():
+        raise ValueError(f"{given}: not a file but a pipe or a device, which cannot be read twice; save it first")
     return [(given, given.name)]
+
+
+def _what_else(path: Path) -> str:
+    """Why a file of another kind is not read, and the way out."""
+    if path.suffix == ".bin":
+        return f"token ids, no text in it; yanmo pack --inputs {path} --tokenizer DIR takes it, yanmo doctor shows it"
+    if path.suffix in ARCHIVES or ".tar" in path.suffixes:
+        return f"an archive; unpack it first ({ARCHIVES.get(path.suffix, 'tar xf')} {path.name})"
+    return f"unknown kind of file; {READ}"
 
 
 def _visible(path: Path, folder: Path) -> bool:
@@ -111,25 +132,55 @@ def look(
     if kind is None:
         raise ValueError(f"{path}: unknown kind of file; {READ}")
     layout: Layout
+    items = "item"
     if kind == ".parquet":
         layout, found = "parquet", "utf-8"
     else:
         with Stream(path) as stream:
             head = stream.peek(HEAD)
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise ValueError(f"{path}: UTF-16 text; convert it first: iconv -f UTF-16 -t UTF-8")
+        if utf16 := _utf16(head):
+            raise ValueError(f"{path}: {utf16} text; convert it first: iconv -f {utf16} -t UTF-8")
         layout = "txt" if kind == ".txt" else "csv" if kind == ".csv" else _json_layout(head)
         found = detect_encoding(head) if encoding == "auto" else encoding
-    return Source(path, name or path.name, layout, found, txt_documents, max_row_bytes)
+        if layout == "array" and (wrapper := _wrapper(head)):
+            items = f"{wrapper}.item"
+    return Source(path, name or path.name, layout, found, txt_documents, max_row_bytes, items)
+
+
+def _utf16(head: bytes) -> str | None:
+    """UTF-16 or UTF-32 by its mark, or by half of its bytes being zero; no text in UTF-8 or GB18030 has that."""
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    for start, name in ((1, "UTF-16LE"), (0, "UTF-16BE")):
+        # ASCII (a JSON file's keys, line ends) has a zero byte beside each character; Han has none.
+        zeros = head[start::2].count(0)
+        if zeros >= 16 and zeros * 10 > len(head) and head[1 - start :: 2].count(0) * 50 < len(head):
+            return name
+    return None
 
 
 def _json_layout(head: bytes) -> Layout:
-    """An array, JSON lines, or pretty-printed objects one after the other."""
+    """An array, also as the value of an object's key; JSON lines; or pretty-printed objects one after the other."""
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    if text.startswith(b"["):
+    if text.startswith(b"[") or _wrapper(head):
         return "array"
     first_line = text.partition(b"\n")[0].strip()
     return "objects" if first_line == b"{" else "jsonl"
+
+
+def _wrapper(head: bytes) -> str | None:
+    """The key that holds the file's rows, in `{"RECORDS": [{...}, ...]}`; None for rows themselves.
+
+    A row may look the same (`{"data": [{...}]}`), but then it ends with its line and another row follows.
+    """
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    found = WRAPPED.match(text)
+    if found is None or (key := found[1].decode("utf-8", "replace")) not in WRAPPERS:
+        return None
+    first, _, rest = text.partition(b"\n")
+    return None if first.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{") else key
 
 
 def detect_encoding(head: bytes) -> str:
@@ -141,6 +192,27 @@ def detect_encoding(head: bytes) -> str:
     foreign = sum(1 for character in text if character > "\x7f")
     invalid = text.count("�") - head.count("�".encode())
     return "gb18030" if invalid * 10 > foreign + 30 and looks_like_gb18030(head) else "utf-8"
+
+
+def other_encoding(line: bytes, encoding: str) -> str | None:
+    """The encoding of a line that is not in its file's, where that is beyond doubt; else None.
+
+    Files put together from several sources mix the two. A line is GB18030 for certain if it is GB2312 to the last
+    byte, with at least four characters of its first level (the 3,755 in daily use), four fifths of its Han. Damaged
+    UTF-8 is not: read in pairs, every third of its Han bytes begins a character of the second level. A line is UTF-8
+    for certain if it decodes as that with at least four Han characters.
+    """
+    other = "gb2312" if encoding == "utf-8" else "utf-8"
+    try:
+        text = line.decode(other)
+    except UnicodeDecodeError:
+        return None
+    foreign = [character for character in text if character > "\x7f"]
+    if other == "utf-8":
+        return other if sum("\u4e00" <= character <= "\u9fff" for character in foreign) >= 4 else None
+    leads = [character.encode("gb2312")[0] for character in foreign]
+    han, daily = sum(lead >= 0xB0 for lead in leads), sum(0xB0 <= lead < 0xD8 for lead in leads)
+    return "gb18030" if daily >= 4 and daily * 5 >= han * 4 else None
 
 
 def looks_like_gb18030(data: bytes) -> bool:

@@ -107,7 +107,8 @@ def _decompressed(raw: BinaryIO, suffix: str) -> Reads:
 class Utf8Stream:
     """A Stream as valid UTF-8, for parsers that give up at the first invalid byte: those become UNREADABLE.
 
-    A run of more than `limit` bytes without a quotation mark is one huge string; it ends the stream with a fault.
+    The parser's user calls `next_value` for every value that it is given. More than `limit` bytes without one are
+    one huge value, which the parser would hold in memory; it ends the stream with a fault.
     """
 
     def __init__(self, stream: Stream, encoding: str, limit: int):
@@ -115,16 +116,19 @@ class Utf8Stream:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
         self._limit = limit
-        self._run = 0
+        self._since = 0
+
+    def next_value(self) -> None:
+        self._since = 0
 
     def read(self, size: int = CHUNK) -> bytes:
         if not size:  # ijson asks for nothing to learn whether it gets bytes
             return b""
         while True:
             data = self._stream.read(size)
-            self._run = 0 if b'"' in data else self._run + len(data)
-            if self._run > self._limit:
-                self._stream.fault = f"a string is longer than {self._limit:,} bytes"
+            self._since += len(data)
+            if self._since > self._limit + CHUNK:
+                self._stream.fault = f"a row is longer than {self._limit:,} bytes"
                 return b""
             text = self._decoder.decode(data, final=not data)
             if text or not data:
