@@ -28,11 +28,9 @@ from typing import BinaryIO
 import numpy as np
 
 from yanmo.core.files import atomic_open
-from yanmo.text.fold import fold_all, folded_hashes
+from yanmo.text.fold import batches, fold_all, folded_hashes, letters_of
 from yanmo.text.minhash import NONE, Banding, Sets, band_hashes, banding, shingle_sets
 
-BATCH = 1 << 16
-"""Characters folded at once: what a permutation touches, 512 kB, stays in the second-level cache."""
 CROWD = 16
 """In a band, a document is compared with the first 16 that are equal there. More are equal only in large families
 cut from one template; such a family is either one document and its copies, which the first few tell, or documents
@@ -73,19 +71,8 @@ def document_keys(texts: Sequence[str], threshold: float = 0.8, near: bool = Tru
     Raises: ValueError: the threshold is outside of 0.5 to 0.95.
     """
     bands = banding(threshold) if near else Banding(0, 0)
-    parts = [_batch_keys(texts[first:last], bands) for first, last in _batches(texts)]
+    parts = [_batch_keys(texts[first:last], bands) for first, last in batches(texts)]
     return np.concatenate([np.empty((2 + bands.bands, 0), np.uint64), *parts], axis=1)
-
-
-def _batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    first = size = 0
-    for index, text in enumerate(texts):
-        if size and size + len(text) > BATCH:
-            yield first, index
-            first, size = index, 0
-        size += len(text)
-    if first < len(texts):
-        yield first, len(texts)
 
 
 def _batch_keys(texts: Sequence[str], bands: Banding) -> Keys:
@@ -284,7 +271,7 @@ class _Comparison:
                 continue
             done = 0
             for chunk in _chunks(texts(shard, rows.tolist())):
-                self._decide(start + rows[done : done + len(chunk)], shingle_sets(fold_all(chunk).letters()))
+                self._decide(start + rows[done : done + len(chunk)], shingle_sets(letters_of(chunk)[0]))
                 done += len(chunk)
             assert done == len(rows), "a shard has fewer documents than keys"
 

@@ -12,7 +12,7 @@ Simplified characters are those of OpenCC's t2s for a character on its own; word
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ PUNCTUATION = {"。": ".", "、": ",", "‘": "'", "’": "'"} | dict.fromkeys("
 UNFOLDED = ((0x3400, 0x9FFF), (0xAC00, 0xDFFF), (0xE000, 0xF8FF))
 """Ideographs, Hangul, surrogates, private use: their own folded form, not worth asking for one by one."""
 IDEOGRAPHS = ((0x3400, 0x9FFF), (0x20000, 0x3FFFF))
+BATCH = 1 << 16
+"""Characters to fold at once: their code points, 256 kB, and as much again stay in the second-level cache."""
 
 
 class Folded(NamedTuple):
@@ -37,7 +39,11 @@ class Folded(NamedTuple):
 
     def letters(self) -> Folded:
         """The same without punctuation and symbols."""
-        return _select(self, letter_table()[self.points])
+        return self.select(np.flatnonzero(letter_table()[self.points]))
+
+    def select(self, places: np.ndarray) -> Folded:
+        """What stands at these ascending places."""
+        return Folded(self.points[places], np.searchsorted(places, self.ends))
 
     def starts(self) -> np.ndarray:
         return np.concatenate(([0], self.ends[:-1]))
@@ -89,16 +95,39 @@ def letter_table() -> np.ndarray:
     return table
 
 
+def batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(first, last + 1) of texts that together have BATCH characters at most, or are one longer text."""
+    first = size = 0
+    for index, text in enumerate(texts):
+        if size and size + len(text) > BATCH:
+            yield first, index
+            first, size = index, 0
+        size += len(text)
+    if first < len(texts):
+        yield first, len(texts)
+
+
+@cache
+def folded_letter_table() -> np.ndarray:
+    """Code point -> folded letter, uint32; 0 where it is none."""
+    return np.where(letter_table()[fold_table()], fold_table(), REMOVED).astype(np.uint32)
+
+
 def fold_all(texts: Sequence[str]) -> Folded:
-    """Texts folded in one go; best in batches of about 64,000 characters, which stay in the second-level cache."""
+    """Texts folded in one go."""
+    return _fold_with(fold_table(), texts)[0]
+
+
+def letters_of(texts: Sequence[str]) -> tuple[Folded, np.ndarray]:
+    """The folded letters of texts, and the place of each in the texts joined together."""
+    return _fold_with(folded_letter_table(), texts)
+
+
+def _fold_with(table: np.ndarray, texts: Sequence[str]) -> tuple[Folded, np.ndarray]:
     ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-    points = fold_table()[code_points("".join(texts))]
-    return _select(Folded(points, ends), points != REMOVED)
-
-
-def _select(folded: Folded, keep: np.ndarray) -> Folded:
-    kept = np.flatnonzero(keep)
-    return Folded(folded.points[kept], np.searchsorted(kept, folded.ends))
+    points = table[code_points("".join(texts))]
+    places = np.flatnonzero(points != REMOVED)
+    return Folded(points, ends).select(places), places
 
 
 def folded(text: str) -> np.ndarray:
