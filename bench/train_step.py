@@ -96,7 +96,7 @@ def build_yanmo(contestant: Contestant) -> tuple[Any, Loss]:
 
     def loss(inputs: Any, labels: Any) -> Any:
         batch = {"input_ids": inputs, "labels": labels, "position_ids": positions, "segments": one_document}
-        return next_token_loss(model, batch) / labels.numel()
+        return next_token_loss(model, batch)[0] / labels.numel()
 
     return model, loss
 

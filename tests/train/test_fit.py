@@ -49,6 +49,10 @@ def tiny_batches(settings: TrainSettings = SETTINGS) -> PackedBatches:
     return PackedBatches(ArrayTokens(ids), settings.sequence_length, settings.batch_size, settings.seed, end_id=0)
 
 
+def nan_loss(model: Transformer, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    return next_token_loss(model, batch)[0] * float("nan"), {}
+
+
 def run_fit(
     tmp_path: Path,
     settings: TrainSettings = SETTINGS,
@@ -97,6 +101,23 @@ def test_gradient_accumulation_is_exact(micro: int) -> None:
         torch.testing.assert_close(one, many, atol=1e-6, rtol=1e-5)
 
 
+def test_a_batch_may_say_what_its_rows_count_for(tmp_path: Path) -> None:
+    """A mean over pairs, not over tokens: the loss's figures are divided by the same."""
+
+    def loss(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        total, _ = next_token_loss(model, batch)
+        return total, {"rows": batch["count"].sum() * 3.0}
+
+    batch = tiny_batches().batch(0) | {"count": torch.tensor([1, 2, 0, 2])}
+    settings = replace(SETTINGS, micro_batch_size=3)
+    model = tiny_model()
+    total = float(next_token_loss(model, batch)[0])
+    step = train_step(model, loss, batch, build_optimizers(model, settings), settings, Progress())
+    assert step.loss == pytest.approx(total / 5, rel=1e-5)
+    assert step.figures == {"rows": pytest.approx(3.0)}
+    assert step.targets == int((batch["labels"] != IGNORE).sum())
+
+
 def test_clipping_bounds_the_update_norm() -> None:
     model, settings = tiny_model(), replace(SETTINGS, optimizer="adamw", clip=0.01)
     optimizers = build_optimizers(model, settings)
@@ -106,7 +127,7 @@ def test_clipping_bounds_the_update_norm() -> None:
             float(torch.stack([p.grad.norm() for g in o.param_groups for p in g["params"]]).norm())
         )
     )
-    _, _, before = train_step(model, next_token_loss, tiny_batches().batch(0), optimizers, settings, Progress())
+    before = train_step(model, next_token_loss, tiny_batches().batch(0), optimizers, settings, Progress()).gradient_norm
     assert before > 0.01
     assert norms[0] == pytest.approx(0.01, rel=1e-4)
 
@@ -115,14 +136,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
     model = tiny_model()
     before = copy.deepcopy(model.state_dict())
     progress = Progress()
-    train_step(
-        model,
-        lambda m, b: next_token_loss(m, b) * float("nan"),
-        tiny_batches().batch(0),
-        build_optimizers(model, SETTINGS),
-        SETTINGS,
-        progress,
-    )
+    train_step(model, nan_loss, tiny_batches().batch(0), build_optimizers(model, SETTINGS), SETTINGS, progress)
     assert progress.skipped == 1
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
@@ -130,7 +144,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted() -> None:
 
 def test_a_loss_that_stays_nan_ends_the_run_with_advice(tmp_path: Path) -> None:
     with pytest.raises(Failure, match=r"5 times in a row.*--train\.lr"):
-        run_fit(tmp_path, loss=lambda m, b: next_token_loss(m, b) * float("nan"))
+        run_fit(tmp_path, loss=nan_loss)
 
 
 def test_fp16_scaling_halves_on_overflow_and_recovers() -> None:
@@ -145,22 +159,22 @@ def test_fp16_scaling_halves_on_overflow_and_recovers() -> None:
 
 
 def test_fp16_gradients_equal_fp32_up_to_rounding() -> None:
-    norms = []
+    steps = []
     for dtype, scale in (("fp32", 1.0), ("fp16", 2.0**12)):
         model, settings = tiny_model(), replace(SETTINGS, dtype=dtype)
         model.compute_dtype = {"fp32": torch.float32, "fp16": torch.float16}[dtype]
         batch = tiny_batches().batch(0)
         progress = Progress(loss_scale=scale)
-        norms.append(train_step(model, next_token_loss, batch, build_optimizers(model, settings), settings, progress))
-    assert norms[1][0] == pytest.approx(norms[0][0], rel=1e-3)
-    assert norms[1][2] == pytest.approx(norms[0][2], rel=1e-2)
+        steps.append(train_step(model, next_token_loss, batch, build_optimizers(model, settings), settings, progress))
+    assert steps[1].loss == pytest.approx(steps[0].loss, rel=1e-3)
+    assert steps[1].gradient_norm == pytest.approx(steps[0].gradient_norm, rel=1e-2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_first(tmp_path: Path, number: signal.Signals) -> None:
     saved: list[int] = []
 
-    def loss(model: Any, batch: Any) -> Tensor:
+    def loss(model: Any, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         if len(saved) == 0 and counter.append(1) is None and len(counter) == 5:
             os.kill(os.getpid(), number)
         return next_token_loss(model, batch)

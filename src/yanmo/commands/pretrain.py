@@ -7,7 +7,6 @@ yanmo pretrain --data runs/pack --init runs/trunk --finish --train.steps 500 --o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,8 +16,6 @@ from yanmo.model.config import ModelConfig
 from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from yanmo.model.transformer import Transformer
     from yanmo.tokenizer.load import Tokenizer
 
@@ -53,7 +50,7 @@ def main(settings: Settings) -> None:
     from yanmo.train.losses import next_token_loss
     from yanmo.train.samples import continuations
     from yanmo.train.stage import Stage, train
-    from yanmo.train.validation import first_targets
+    from yanmo.train.validation import first_targets, validation_loss
 
     if settings.finish and settings.init is None:
         raise ValueError("--finish: say which trunk to anneal with --init DIR")
@@ -62,11 +59,11 @@ def main(settings: Settings) -> None:
         tokenizer = shards.tokenizer()
         batches = PackedBatches(shards.train, hyper.sequence_length, hyper.batch_size, hyper.seed, tokenizer.end_id)
 
-        def validation(targets: int) -> Iterator[dict[str, Tensor]]:
+        def validate(model: Transformer, targets: int, rows: int) -> dict[str, float]:
             if len(shards.val) < 2:
-                return iter(())
-            rows = sequential(shards.val, hyper.sequence_length, hyper.batch_size, tokenizer.end_id)
-            return first_targets(rows, targets)
+                return {}
+            held_out = sequential(shards.val, hyper.sequence_length, hyper.batch_size, tokenizer.end_id)
+            return validation_loss(model, tokenizer, first_targets(held_out, targets), rows)
 
         stage = Stage(
             settings=hyper,
@@ -75,7 +72,7 @@ def main(settings: Settings) -> None:
             loss=next_token_loss,
             batches=batches,
             batches_per_epoch=batches.batches_per_epoch,
-            validation=validation,
+            validate=validate,
             samples=lambda model: continuations(model, tokenizer, settings.samples),
             finish=settings.init if settings.finish else None,
         )

@@ -67,7 +67,7 @@ def main(settings: Settings) -> None:
     from yanmo.train.losses import next_token_loss
     from yanmo.train.samples import answers
     from yanmo.train.stage import Stage, train
-    from yanmo.train.validation import first_targets
+    from yanmo.train.validation import first_targets, validation_loss
 
     hyper, tokenizer = settings.train, load_tokenizer(settings.init)
     context = load_config(settings.init).max_position_embeddings
@@ -94,6 +94,12 @@ def main(settings: Settings) -> None:
             "validation": asdict(validation.counts) if validation else None,
         }
         say_counts(run, packed.counts, len(held_out), rejected)
+
+        def validate(model: Transformer, targets: int, rows: int) -> dict[str, float]:
+            if validation is None:
+                return {}
+            return validation_loss(model, tokenizer, first_targets(validation.sequential(), targets), rows)
+
         stage = Stage(
             settings=hyper,
             build=lambda: build(settings),
@@ -101,7 +107,7 @@ def main(settings: Settings) -> None:
             loss=next_token_loss,
             batches=packed,
             batches_per_epoch=packed.batches_per_epoch,
-            validation=lambda targets: first_targets(validation.sequential(), targets) if validation else (),
+            validate=validate,
             samples=lambda model: answers(model, tokenizer, settings.samples),
         )
         train(stage, run, settings.resume)

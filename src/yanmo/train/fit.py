@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,11 @@ from yanmo.train.state import Progress
 Batch = dict[str, Tensor]
 Batches = Callable[[int], Iterator[Batch]]
 """start -> the batches number start, start + 1, ...: a pure function of (seed, number)."""
-Loss = Callable[[Any, Batch], Tensor]
-"""(model, batch) -> sum of nats over the batch's targets, a scalar."""
+Figures = dict[str, Tensor]
+Loss = Callable[[Any, Batch], tuple[Tensor, Figures]]
+"""(model, batch) -> the loss summed over what the batch counts, a scalar, and figures to log, summed over the same.
+
+What is counted are the targets (labels that are not IGNORE), or what the batch says of each of its rows in "count"."""
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 16384}
 """Tokens that go through the model at once unless --train.micro-batch-size says otherwise. A CPU is as fast with few,
@@ -45,7 +49,8 @@ FP16_SCALE, FP16_GROWTH = 2.0**16, 2000
 
 @dataclass
 class Hooks:
-    """What a stage does now and then. `validate` gives figures to log; `save` writes a checkpoint."""
+    """What a stage does now and then. `validate` gives figures to log, the most telling first; `save` writes a
+    checkpoint."""
 
     validate: Callable[[bool], dict[str, float]]
     save: Callable[[Progress], None]
@@ -76,13 +81,13 @@ def fit(
                 break
             progress.multiplier = schedule(progress.step)
             set_learning_rate(optimizers, progress.multiplier)
-            nats, targets, norm = train_step(model, loss, batch, optimizers, settings, progress)
+            step = train_step(model, loss, batch, optimizers, settings, progress)
             progress.step += 1
-            progress.tokens += targets
-            unlucky = 0 if math.isfinite(norm) else unlucky + 1
+            progress.tokens += step.targets
+            unlucky = 0 if math.isfinite(step.gradient_norm) else unlucky + 1
             if unlucky == PATIENCE:
-                raise Failure(_nan_advice(progress, nats))
-            meter.step(run, bar, nats, batch["labels"].numel(), targets, norm)
+                raise Failure(_nan_advice(progress, step.loss))
+            meter.step(run, bar, step)
             last = progress.step == total
             if last or _due(settings.eval_every, progress.step):
                 figures = hooks.validate(last)
@@ -94,6 +99,22 @@ def fit(
     run.report |= meter.summary()
 
 
+@dataclass(frozen=True)
+class Step:
+    """What came of one update."""
+
+    loss: float
+    """Mean over what the batch counts."""
+    figures: dict[str, float]
+    """Means of the loss's figures."""
+    gradient_norm: float
+    """Before clipping."""
+    tokens: int
+    """Places that went through the model, targets or not."""
+    targets: int
+    """Places with a label."""
+
+
 def train_step(
     model: nn.Module,
     loss: Loss,
@@ -101,19 +122,18 @@ def train_step(
     optimizers: list[torch.optim.Optimizer],
     settings: TrainSettings,
     progress: Progress,
-) -> tuple[float, int, float]:
-    """One update of the weights, skipped when the gradient is not finite.
-
-    Returns the mean nats a target, the number of targets and the gradient norm before clipping.
-    """
+) -> Step:
+    """One update of the weights, skipped when the gradient is not finite."""
     weights = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     targets = int((batch["labels"] != IGNORE).sum())
-    scale = progress.loss_scale / max(targets, 1)
-    nats = 0.0
+    count = max(1, int(batch["count"].sum()) if "count" in batch else targets)
+    sums: defaultdict[str, float] = defaultdict(float)
     for rows in micro_batches(batch, settings, weights[0].device):
-        total = loss(model, rows)
-        (total * scale).backward()
-        nats += float(total.detach())
+        total, figures = loss(model, rows)
+        (total * (progress.loss_scale / count)).backward()
+        sums["loss"] += float(total.detach())
+        for name, figure in figures.items():
+            sums[name] += float(figure.detach())
     norm = gradient_norm(weights) / progress.loss_scale
     if math.isfinite(norm):
         clipped = settings.clip / norm if settings.clip and norm > settings.clip else 1.0
@@ -125,7 +145,8 @@ def train_step(
     _adapt_loss_scale(progress, settings, math.isfinite(norm))
     for weight in weights:
         weight.grad = None
-    return nats / max(targets, 1), targets, norm
+    means = {name: value / count for name, value in sums.items()}
+    return Step(means.pop("loss"), means, norm, batch["labels"].numel(), targets)
 
 
 def micro_batches(batch: Batch, settings: TrainSettings, device: torch.device) -> Iterator[Batch]:
@@ -180,9 +201,9 @@ def _leave(stop: Stop, run: Run, progress: Progress) -> None:
     stop.leave()
 
 
-def _nan_advice(progress: Progress, nats: float) -> str:
+def _nan_advice(progress: Progress, loss: float) -> str:
     return (
-        f"step {progress.step}: the gradient was not finite {PATIENCE} times in a row (loss {nats:.4g}); the last "
+        f"step {progress.step}: the gradient was not finite {PATIENCE} times in a row (loss {loss:.4g}); the last "
         "checkpoint is untouched; lower --train.lr, or use --train.dtype fp32 to see whether precision is the cause"
     )
 
@@ -204,26 +225,27 @@ class Meter:
         self._smooth: float | None = None
         self._last: dict[str, float] = {}
 
-    def step(self, run: Run, bar: Bar, nats: float, tokens: int, targets: int, norm: float) -> None:
-        """`tokens` went through the model, targets or not: speed is about work done."""
+    def step(self, run: Run, bar: Bar, step: Step) -> None:
+        """Speed is about work done: all tokens count, targets or not."""
         now = time.perf_counter()
         elapsed, self._clock = now - self._clock, now
         if self._first_step_seconds is None:
             self._first_step_seconds = elapsed  # compiling, filling caches: not the run's speed
         else:
             self._seconds += elapsed
-            self._tokens += tokens
-            self._flops += self._config.flops(tokens, targets, self._settings.sequence_length, self._frozen)
-        if math.isfinite(nats):
-            self._smooth = nats if self._smooth is None else 0.9 * self._smooth + 0.1 * nats
-        shown = {"loss": self._smooth if self._smooth is not None else nats, **self._last}
+            self._tokens += step.tokens
+            self._flops += self._config.flops(step.tokens, step.targets, self._settings.sequence_length, self._frozen)
+        if math.isfinite(step.loss):
+            self._smooth = step.loss if self._smooth is None else 0.9 * self._smooth + 0.1 * step.loss
+        shown = {"loss": self._smooth if self._smooth is not None else step.loss, **self._last}
         bar.advance(1, **shown, **self.speed())
         if self._progress.step % self._settings.log_every == 0 or self._progress.step == 1:
             run.log(
                 self._progress.step,
                 tokens=self._progress.tokens,
-                loss=nats,
-                gradient_norm=norm,
+                loss=step.loss,
+                **step.figures,
+                gradient_norm=step.gradient_norm,
                 lr=self._settings.lr * self._progress.multiplier,
                 **self.speed(),
             )
@@ -234,7 +256,7 @@ class Meter:
         if not figures:
             return
         run.log(self._progress.step, **{f"val_{name}": value for name, value in figures.items()})
-        self._last = {"val": figures["nats_per_token"]}
+        self._last = {"val": next(iter(figures.values()))}
         run.report["validation"] = figures
 
     def speed(self) -> dict[str, float]:

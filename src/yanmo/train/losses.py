@@ -28,13 +28,13 @@ MULTIPLE = 64
 """Vocabulary is padded to this: logits of an odd width cost a bf16 product on AMX a third of its speed."""
 
 
-def next_token_loss(model: Transformer, batch: dict[str, Tensor]) -> Tensor:
+def next_token_loss(model: Transformer, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum of nats over the targets of a batch of packed rows: the loss of pretraining and of fine-tuning.
 
     batch: input_ids, labels, position_ids, segments, all (B, T); labels[t] is the target at t or IGNORE.
     """
     hidden = model(batch["input_ids"], batch["position_ids"], batch["segments"])
-    return linear_cross_entropy(hidden, model.lm_head.weight, batch["labels"])
+    return linear_cross_entropy(hidden, model.lm_head.weight, batch["labels"]), {}
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int | None = None) -> Tensor:

@@ -4,13 +4,12 @@ end a loss curve and a table of samples."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from yanmo.core import device as hardware
 from yanmo.core.run import Run
@@ -23,7 +22,6 @@ from yanmo.train.plot import plot_loss
 from yanmo.train.schedule import Schedule, finishing, make_schedule
 from yanmo.train.settings import TrainSettings
 from yanmo.train.state import Progress, checkpoints, damage, latest_checkpoint, load_state, save_checkpoint
-from yanmo.train.validation import validation_loss
 
 FINAL_EVAL_FACTOR = 8
 """How many times --train.eval-tokens the last validation may score."""
@@ -44,8 +42,9 @@ class Stage:
     loss: Loss
     batches: Batches
     batches_per_epoch: int
-    validation: Callable[[int], Iterable[dict[str, Tensor]]]
-    """tokens -> validation batches of at least that many targets, or all there are."""
+    validate: Callable[[Transformer, int, int], dict[str, float]]
+    """(model, targets, rows) -> figures over about that many held-out targets, `rows` at a time, the most telling
+    first; none where nothing is held out."""
     samples: Callable[[Transformer], list[dict[str, str]]]
     """Prompts and what the finished model says to them."""
     finish: Path | None = None
@@ -79,7 +78,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     def validate(last: bool) -> dict[str, float]:
         wanted = settings.eval_tokens * (FINAL_EVAL_FACTOR if last else 1)
         model.eval()
-        figures = validation_loss(model, stage.tokenizer, stage.validation(wanted), rows_at_once(settings))
+        figures = stage.validate(model, wanted, rows_at_once(settings))
         model.train()
         return figures
 
@@ -162,10 +161,8 @@ def conclude(stage: Stage, run: Run, model: Transformer) -> None:
     run.report["samples"] = samples
     if samples:
         run.table("samples", ["prompt", "continuation"], [[s["prompt"], s["completion"]] for s in samples])
-    summary: dict[str, Any] = run.report.get("validation", {})
-    if summary:
-        run.say(
-            f"validation: {summary['nats_per_token']:.4f} nats/token, {summary['bits_per_byte']:.4f} bits/byte, "
-            f"{summary['bits_per_character']:.4f} bits/character"
-        )
+    shares = {name: value for name, value in run.report.get("validation", {}).items() if isinstance(value, float)}
+    if shares:
+        words = (f"{name.replace('_per_', '/').replace('_', ' ')} {value:.4f}" for name, value in shares.items())
+        run.say(f"validation: {', '.join(words)}")
     run.say(f"model: {run.path}   checkpoints: {len(checkpoints(run.path))}   loss curve: {picture}")
