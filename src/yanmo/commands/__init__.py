@@ -5,6 +5,7 @@ COMMANDS = {
     "run": "a recipe: stages in order; finished ones are skipped",
     "clean": "raw corpora -> clean documents, with a reason for everything removed",
     "tokenizer": "documents -> a tokenizer, with a report of what it covers",
+    "trim": "a tokenizer from elsewhere -> a smaller one, and the model that goes with it",
     "pack": "documents -> token shards",
     "pretrain": "token shards -> a base model",
     "sft": "a base model + conversations -> a model that answers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import tokenizers
@@ -11,10 +12,11 @@ from yanmo.tokenizer.chat import JINJA
 from yanmo.tokenizer.special import DOCUMENT_END, PAD, TURN_END, TURN_START
 
 
-def save_tokenizer(tokenizer: tokenizers.Tokenizer, directory: Path) -> None:
+def save_tokenizer(tokenizer: tokenizers.Tokenizer, directory: Path, special: Mapping[str, str] | None = None) -> None:
     """`tokenizer.json`, `tokenizer_config.json` and the chat template, the last also as a file of its own.
 
     The configured end is that of a turn, where a chat model stops; documents end with `<|endoftext|>`.
+    special: control tokens to name beside ours, such as `unk_token` and `bos_token`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = {
@@ -27,6 +29,7 @@ def save_tokenizer(tokenizer: tokenizers.Tokenizer, directory: Path) -> None:
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
         "chat_template": JINJA,
+        **(special or {}),
     }
     atomic_write(directory / "tokenizer.json", tokenizer.to_str(pretty=True))
     write_json(directory / "tokenizer_config.json", config)
