@@ -95,3 +95,12 @@ def test_the_name_of_a_public_corpus_is_a_format() -> None:
     assert not names & set(DOCUMENTS), "a corpus and a format of the same name"
     assert check_name("SkyPile", DOCUMENTS) == "text" and check_name("wudao", DOCUMENTS) == "content"
     assert check_name("auto", DOCUMENTS) == "auto" and check_name("firefly", DOCUMENTS) == "firefly"
+
+
+def test_which_key_means_what() -> None:
+    row = {"标题": "题", "正文": "文", "title": "x"}
+    assert check_name("text=正文,title=标题", DOCUMENTS) == "text=正文,title=标题"
+    assert DOCUMENTS["text=正文,title=标题"].read(row) == "题\n文"
+    assert DOCUMENTS["text=正文"].columns == ("正文", "title")
+    with pytest.raises(ValueError, match=r"--format title=标题: .*text=KEY\[,title=KEY\]"):
+        check_name("title=标题", DOCUMENTS)

@@ -322,3 +322,12 @@ def test_corpora_are_names_of_formats() -> None:
     assert check_name("mnbvc-qa", CONVERSATIONS) == "问-答"
     with pytest.raises(ValueError, match="did you mean moss-003"):
         check_name("moss003", CONVERSATIONS)
+
+
+def test_a_format_of_ones_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"frage": "问", "antwort": "答"}])
+    ((_, found),) = read_conversations([path], "question=frage,answer=antwort")
+    assert found == [{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}]
+    for wrong in ("question=frage", "question=frage,answer=", "question=a,answer=b,colour=c", "=", ","):
+        with pytest.raises(ValueError, match=r"--format .*question=KEY,answer=KEY"):
+            check_name(wrong, CONVERSATIONS)

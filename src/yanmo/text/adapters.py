@@ -9,21 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from yanmo.text.conversations import CONVERSATIONS, Message
-from yanmo.text.formats import Format, RowKeys, field, joined, objects
+from yanmo.text.formats import Format, Formats, RowKeys, field, joined, objects
 from yanmo.text.preferences import PREFERENCES, Preference
 from yanmo.text.step import Drop
 
 
-def body(key: str, *more: str, **about: Any) -> Format[str]:
-    """The text under `key`, its `title` in front; `more` keys tell the format from others."""
+def body(key: str, *more: str, title: str = "title", **about: Any) -> Format[str]:
+    """The text under `key`, its title in front; `more` keys tell the format from others."""
 
     def read(row: RowKeys) -> str | Drop:
-        text, title = field(row, key), row.get("title")
-        if isinstance(text, Drop) or not isinstance(title, str) or text.lstrip().startswith(title.strip()):
+        text, name = field(row, key), row.get(title)
+        if isinstance(text, Drop) or not isinstance(name, str) or text.lstrip().startswith(name.strip()):
             return text
-        return joined((title, text))
+        return joined((name, text))
 
-    return Format((key, *more), read, ("title",), **about)
+    return Format((key, *more), read, (title,), **about)
 
 
 def baidubaike(row: RowKeys) -> str | Drop:
@@ -91,21 +91,26 @@ def preferred(preference: Format[list[Preference]]) -> Format[str]:
     return Format(preference.keys, read, preference.also, preference.looks, preference.corpora)
 
 
-DOCUMENTS: dict[str, Format[str]] = {
-    "documents": Format(("text", "source", "id"), lambda row: field(row, "text")),  # Yanmo's own
-    "baidubaike": Format(("title", "sections"), baidubaike, ("summary",), corpora=("baidubaike-5.63m", "563w")),
-    "mnbvc": listed("段落", "内容"),
-    "mnbvc-parallel": listed(
-        "段落", "zh_text", "cht_text"
-    ),  # the Chinese side; the others are other languages' documents
-    "mnbvc-forum": listed("回复", "回复", before=("主题",)),
-    "mnbvc-code": body("text", "仓库名"),
-    "text": body(
-        "text", corpora=("skypile", "c4", "c4-zh", "seq-monkey", "shibing624-medical-pretrain", "wanjuan-webtext")
-    ),
-    "wiki-cn": body("completion", "source", corpora=("wikipedia-cn", "wikipedia-cn-20230720-filtered")),
-    **{name: preferred(preference) for name, preference in PREFERENCES.items()},
-    **{name: spoken(conversation) for name, conversation in CONVERSATIONS.items()},
-    "content": body("content", corpora=("wudao", "wanjuan", "news2016zh")),
-}
+DOCUMENTS: Formats[str] = Formats(
+    {
+        "documents": Format(("text", "source", "id"), lambda row: field(row, "text")),  # Yanmo's own
+        "baidubaike": Format(("title", "sections"), baidubaike, ("summary",), corpora=("baidubaike-5.63m", "563w")),
+        "mnbvc": listed("段落", "内容"),
+        "mnbvc-parallel": listed(
+            "段落", "zh_text", "cht_text"
+        ),  # the Chinese side; the others are other languages' documents
+        "mnbvc-forum": listed("回复", "回复", before=("主题",)),
+        "mnbvc-code": body("text", "仓库名"),
+        "text": body(
+            "text", corpora=("skypile", "c4", "c4-zh", "seq-monkey", "shibing624-medical-pretrain", "wanjuan-webtext")
+        ),
+        "wiki-cn": body("completion", "source", corpora=("wikipedia-cn", "wikipedia-cn-20230720-filtered")),
+        **{name: preferred(preference) for name, preference in PREFERENCES.items()},
+        **{name: spoken(conversation) for name, conversation in CONVERSATIONS.items()},
+        "content": body("content", corpora=("wudao", "wanjuan", "news2016zh")),
+    },
+    needs=("text",),
+    may=("title",),
+    make=lambda text, title="title": body(text, title=title),
+)
 """The most specific format first. Conversations are documents too: questions and answers are good prose."""

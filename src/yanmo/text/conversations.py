@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yanmo.text.exams import CHOICE, WANJUAN_EXAM
-from yanmo.text.formats import Format, RowKeys
+from yanmo.text.formats import Format, Formats, RowKeys
 from yanmo.text.normalise import normalise
 from yanmo.text.reading import find_format as find_format  # whoever reads conversations looks for their format
 from yanmo.text.reading import read_formatted
@@ -88,45 +88,54 @@ CORPORA_OF_PAIRS = {
 }
 """MNBVC's several turns are a row each, without the earlier ones: each is a question and its answer."""
 
-CONVERSATIONS: dict[str, Format[list[Message]]] = {
-    "messages": turns("messages", looks=_no_preference, corpora=("openai",)),
-    "sharegpt": turns(
-        "conversations", looks=_no_preference, corpora=("belle-3.5m", "belle-multiturn", "multi-turn-sharegpt")
-    ),
-    "conversation": Format(("conversation",), exchanges, ("system", "tools"), corpora=("sharegpt-90k", "disc-med")),
-    "alternating": Format(
-        ("data",), alternating, looks=lambda row: all_strings(row["data"]), corpora=("huatuogpt-sft", "ultrachat")
-    ),
-    "moss": Format(
-        ("chat",), moss, ("meta_instruction",), looks=lambda row: isinstance(row["chat"], dict), corpora=("moss-003",)
-    ),
-    "moss-002": Format(("plain_text",), moss_002),
-    "wanjuan-exam": WANJUAN_EXAM,
-    "choice": CHOICE,
-    "belle-chat": Format(
-        ("instruction", "output"),
-        spoken_instruction,
-        ALPACA.also,
-        looks=has_dialogue,
-        corpora=("belle-multiturn-0.8m",),
-    ),
-    "alpaca": ALPACA,
-    "firefly": one_turn(("input",), "target"),
-    "zhihu": one_turn(("INSTRUCTION",), "RESPONSE", corpora=("zhihu-kol",)),
-    "instruction-response": one_turn(("instruction",), "response", ("input",)),
-    "prompt-response": one_turn(("prompt",), "response", ("input",), corpora=("chatlm", "chatlm-mini")),
-    "prompt-completion": one_turn(("prompt",), "completion"),
-    "webtext": one_turn(("title", "desc"), "content", mark=("qid",), corpora=("webtext2019zh",)),
-    "baike-qa": one_turn(("title", "desc"), "answer", corpora=("baike_qa", "baike_qa2019")),
-    "medical": one_turn(("title", "ask"), "answer", corpora=("toyhom",)),  # department, title, ask, answer
-    **{
-        f"{question}-{answer}": one_turn(
-            (question,),
-            answer,
-            ("input",) if question != "input" else (),
-            corpora=CORPORA_OF_PAIRS.get((question, answer), ()),
-        )
-        for question, answer in PAIRS
+CONVERSATIONS: Formats[list[Message]] = Formats(
+    {
+        "messages": turns("messages", looks=_no_preference, corpora=("openai",)),
+        "sharegpt": turns(
+            "conversations", looks=_no_preference, corpora=("belle-3.5m", "belle-multiturn", "multi-turn-sharegpt")
+        ),
+        "conversation": Format(("conversation",), exchanges, ("system", "tools"), corpora=("sharegpt-90k", "disc-med")),
+        "alternating": Format(
+            ("data",), alternating, looks=lambda row: all_strings(row["data"]), corpora=("huatuogpt-sft", "ultrachat")
+        ),
+        "moss": Format(
+            ("chat",),
+            moss,
+            ("meta_instruction",),
+            looks=lambda row: isinstance(row["chat"], dict),
+            corpora=("moss-003",),
+        ),
+        "moss-002": Format(("plain_text",), moss_002),
+        "wanjuan-exam": WANJUAN_EXAM,
+        "choice": CHOICE,
+        "belle-chat": Format(
+            ("instruction", "output"),
+            spoken_instruction,
+            ALPACA.also,
+            looks=has_dialogue,
+            corpora=("belle-multiturn-0.8m",),
+        ),
+        "alpaca": ALPACA,
+        "firefly": one_turn(("input",), "target"),
+        "zhihu": one_turn(("INSTRUCTION",), "RESPONSE", corpora=("zhihu-kol",)),
+        "instruction-response": one_turn(("instruction",), "response", ("input",)),
+        "prompt-response": one_turn(("prompt",), "response", ("input",), corpora=("chatlm", "chatlm-mini")),
+        "prompt-completion": one_turn(("prompt",), "completion"),
+        "webtext": one_turn(("title", "desc"), "content", mark=("qid",), corpora=("webtext2019zh",)),
+        "baike-qa": one_turn(("title", "desc"), "answer", corpora=("baike_qa", "baike_qa2019")),
+        "medical": one_turn(("title", "ask"), "answer", corpora=("toyhom",)),  # department, title, ask, answer
+        **{
+            f"{question}-{answer}": one_turn(
+                (question,),
+                answer,
+                ("input",) if question != "input" else (),
+                corpora=CORPORA_OF_PAIRS.get((question, answer), ()),
+            )
+            for question, answer in PAIRS
+        },
     },
-}
+    needs=("question", "answer"),
+    may=(),
+    make=lambda question, answer: one_turn((question,), answer),
+)
 """The most specific format first. Every one may carry `system`; those of one turn also `history`."""

@@ -35,6 +35,34 @@ class Format(Generic[T]):
         return all(key in row for key in self.keys) and (self.looks is None or self.looks(row))
 
 
+class Formats(dict[str, Format[T]]):
+    """Formats by name, the most specific first. Indexing also takes a public corpus's name, and a format of one's
+    own that says which key means what: `text=正文,title=标题`.
+    """
+
+    def __init__(
+        self, named: Mapping[str, Format[T]], needs: Sequence[str], may: Sequence[str], make: Callable[..., Any]
+    ):
+        """`make(**keys)` builds the format of `needs` (and perhaps `may`) -> key."""
+        super().__init__(named)
+        self._needs, self._may, self._make = needs, may, make
+        self.usage = ",".join(f"{name}=KEY" for name in needs) + "".join(f"[,{name}=KEY]" for name in may)
+
+    def __missing__(self, name: str) -> Format[T]:
+        """Raises: ValueError: there is none of that name."""
+        if "=" in name:
+            keys = {meaning: key for meaning, _, key in (part.partition("=") for part in name.split(","))}
+            if set(self._needs) <= set(keys) <= {*self._needs, *self._may} and all(keys.values()):
+                return self._make(**keys)
+            raise ValueError(f"--format {name}: which key means what is written {self.usage}")
+        if known := next((known for known in self.values() if name.lower() in known.corpora), None):
+            return known
+        corpora = {corpus for known in self.values() for corpus in known.corpora}
+        close = difflib.get_close_matches(name.lower(), {*self, *corpora}, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ValueError(f"--format {name}: no such format; {hint}there are: auto {' '.join(self)}, or {self.usage}")
+
+
 def field(row: RowKeys, key: str) -> str | Drop:
     """A text field; null counts as empty, absence does not."""
     if key not in row:
@@ -73,19 +101,24 @@ def matching(row: RowKeys, formats: Mapping[str, Format[T]]) -> str | None:
     return next((name for name, known in formats.items() if known.fits(row)), None)
 
 
-def recognise(rows: Sequence[RowKeys], place: str, formats: Mapping[str, Format[T]]) -> str:
+def common_format(rows: Sequence[RowKeys], formats: Mapping[str, Format[T]]) -> str | None:
+    """The format that most of the rows have."""
+    names = [name for name in (matching(row, formats) for row in rows) if name]
+    return max(names, key=names.count) if len(names) * 2 > len(rows) else None
+
+
+def recognise(rows: Sequence[RowKeys], place: str, formats: Formats[T]) -> str:
     """The format of a file from its first rows: the one that most of them have.
 
     Raises: ValueError: none fits; the line lists the keys that were seen and the formats nearest to them.
     """
-    names = [name for name in (matching(row, formats) for row in rows) if name]
-    if len(names) * 2 > len(rows):
-        return max(names, key=names.count)
+    if name := common_format(rows, formats):
+        return name
     keys = list(dict.fromkeys(key for row in rows for key in row))
     near = "; ".join(f"{name} lacks {', '.join(missing)}" for name, missing in nearest(keys, formats))
     raise ValueError(
         f"{place}: unknown format with the keys {', '.join(keys[:20]) or 'none at all'}; nearest: {near}; "
-        f"yanmo doctor {place} shows the rows and how to convert them"
+        f"say which key means what with --format {formats.usage} (yanmo doctor {place} shows the rows)"
     )
 
 
@@ -103,18 +136,12 @@ def nearest(keys: Sequence[str], formats: Mapping[str, Format[Any]], count: int 
     return [(name, missing(name)) for name in sorted(formats, key=distance) if missing(name)][:count]
 
 
-def check_name(name: str, formats: Mapping[str, Format[Any]]) -> str:
-    """The format called `name`: "auto", a format's own name, or a public corpus's (skypile, belle-2m, ...).
+def check_name(name: str, formats: Formats[Any]) -> str:
+    """The name by which `formats` knows the format called `name`, which may be a public corpus's; "auto" is "auto".
 
-    Raises: ValueError: it is none of them.
+    Raises: ValueError: there is no such format.
     """
-    if name == "auto" or name in formats:
+    if name == "auto":
         return name
-    wanted = name.lower()
-    for format, known in formats.items():
-        if wanted in known.corpora:
-            return format
-    corpora = {corpus for known in formats.values() for corpus in known.corpora}
-    close = difflib.get_close_matches(wanted, {*formats, *corpora}, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise ValueError(f"--format {name}: no such format; {hint}there are: auto {' '.join(formats)}")
+    wanted = formats[name]
+    return next((known for known, format in formats.items() if format is wanted), name)

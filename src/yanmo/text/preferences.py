@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from yanmo.text.conversations import checked
-from yanmo.text.formats import Format, RowKeys
+from yanmo.text.formats import Format, Formats, RowKeys
 from yanmo.text.normalise import normalise
 from yanmo.text.reading import read_formatted
 from yanmo.text.sources import Encoding
@@ -138,22 +138,27 @@ def _whole_conversations(row: RowKeys) -> bool:
     return all(not isinstance(messages, Drop) and len(messages) > 1 for messages in both)
 
 
-PREFERENCES: dict[str, Format[list[Preference]]] = {
-    "preferences": compared_turns("messages"),  # Yanmo's own
-    "sharegpt-dpo": compared_turns("conversations", corpora=("dpo-en-zh-20k",)),
-    "context-dpo": compared_turns("context", corpora=("hh-rlhf-cn",)),
-    "medical-reward": compared(
-        "question", "response_chosen", "response_rejected", corpora=("shibing624-medical-reward",)
-    ),
-    "prompt-chosen-rejected": compared("prompt", "chosen", "rejected", corpora=("beyond", "zhihu-rlhf-3k")),
-    "prompt-chosen-reject": compared("prompt", "chosen", "reject", corpora=("huozi",)),
-    **{
-        f"{question}-chosen-{rejected}": compared(question, "chosen", rejected)
-        for question in ("question", "query", "instruction", "input")
-        for rejected in ("rejected", "reject")
+PREFERENCES: Formats[list[Preference]] = Formats(
+    {
+        "preferences": compared_turns("messages"),  # Yanmo's own
+        "sharegpt-dpo": compared_turns("conversations", corpora=("dpo-en-zh-20k",)),
+        "context-dpo": compared_turns("context", corpora=("hh-rlhf-cn",)),
+        "medical-reward": compared(
+            "question", "response_chosen", "response_rejected", corpora=("shibing624-medical-reward",)
+        ),
+        "prompt-chosen-rejected": compared("prompt", "chosen", "rejected", corpora=("beyond", "zhihu-rlhf-3k")),
+        "prompt-chosen-reject": compared("prompt", "chosen", "reject", corpora=("huozi",)),
+        **{
+            f"{question}-chosen-{rejected}": compared(question, "chosen", rejected)
+            for question in ("question", "query", "instruction", "input")
+            for rejected in ("rejected", "reject")
+        },
+        "ranked": ranked("instruction", corpora=("oaast-rm",)),
+        "ranked-prompt": ranked("prompt"),
+        "hh-rlhf": Format(("chosen", "rejected"), two_dialogues, looks=_whole_conversations),
     },
-    "ranked": ranked("instruction", corpora=("oaast-rm",)),
-    "ranked-prompt": ranked("prompt"),
-    "hh-rlhf": Format(("chosen", "rejected"), two_dialogues, looks=_whole_conversations),
-}
+    needs=("question", "chosen", "rejected"),
+    may=(),
+    make=compared,
+)
 """The most specific format first."""

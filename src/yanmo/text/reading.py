@@ -6,12 +6,12 @@ first rows, and each row is read or rejected with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from yanmo.text.formats import Format, RowKeys, check_name, recognise
+from yanmo.text.formats import Format, Formats, RowKeys, check_name, recognise
 from yanmo.text.readers import Broken, Damage, Row, block_rows, read_blocks, read_rows
 from yanmo.text.sources import Encoding, Source, find_files, look
 from yanmo.text.step import Drop
@@ -21,7 +21,7 @@ LOOKED_AT = 20
 """Rows that decide a file's format."""
 
 
-def find_format(source: Source, formats: Mapping[str, Format[Any]]) -> str:
+def find_format(source: Source, formats: Formats[Any]) -> str:
     """The format of a file by its first rows; any one if no row can be read (they are all broken then)."""
     rows = first_rows(source)
     return recognise(rows, str(source.path), formats) if rows else next(iter(formats))
@@ -34,7 +34,7 @@ def first_rows(source: Source) -> list[RowKeys]:
 
 
 def read_formatted(
-    paths: list[Path], format: str, encoding: Encoding, formats: Mapping[str, Format[T]]
+    paths: list[Path], format: str, encoding: Encoding, formats: Formats[T]
 ) -> Iterator[tuple[str, T | Drop]]:
     """All rows of files and folders in order, as (place, what the format made of it or why it could not).
 
@@ -56,7 +56,7 @@ def read_formatted(
         raise ValueError(f"{' '.join(map(str, paths))}: no rows; the files are empty")
 
 
-def _read(row: Row | Broken, known: Format[T]) -> T | Drop:
+def _read(row: Row | Broken, known: Format[Any]) -> Any:
     if isinstance(row, Broken):
         return row.drop
     if isinstance(row.value, str):

@@ -1,0 +1,210 @@
+"""What a file of text is and how good: found out by reading it as every command would, facts without advice.
+
+The use is the most demanding that most of its first rows allow: preferences, else conversations, else documents.
+Every row is then parsed, adapted and checked, so that what a command would reject later is counted here with its
+place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from yanmo.text.adapters import DOCUMENTS
+from yanmo.text.characters import composition
+from yanmo.text.conversations import CONVERSATIONS, checked
+from yanmo.text.fold import code_points, folded_hash
+from yanmo.text.formats import Formats, RowKeys, common_format
+from yanmo.text.preferences import PREFERENCES, Preference, checked_pair
+from yanmo.text.readers import Broken, Row, block_rows, read_blocks
+from yanmo.text.reading import first_rows
+from yanmo.text.sources import Encoding, Source, look
+from yanmo.text.step import Drop
+
+Use = Literal["preferences", "conversations", "documents"]
+USES: dict[Use, Formats] = {"preferences": PREFERENCES, "conversations": CONVERSATIONS, "documents": DOCUMENTS}
+SHOWN = 3
+PLACES = 5
+"""Broken rows whose places are kept."""
+LENGTHS = (0.0, 0.05, 0.5, 0.95, 1.0)
+
+
+class Said(NamedTuple):
+    """A part of a row for showing: who says it ("" in a document) and what."""
+
+    role: str
+    text: str
+
+
+@dataclass
+class Bad:
+    """Rows that are no use, by reason, with the places of the first."""
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: list[str] = field(default_factory=list)
+
+    def add(self, place: str, drop: Drop) -> None:
+        self.reasons[drop.reason] += 1
+        if len(self.first) < PLACES:
+            self.first.append(f"{place} ({drop.reason}: {drop.detail})")
+
+    @property
+    def count(self) -> int:
+        return self.reasons.total()
+
+
+@dataclass
+class Examined:
+    """A file's facts; counts are of what was read, which `whole` says was all."""
+
+    source: Source
+    size: int
+    use: Use | None = None
+    """None: no format is known for its rows."""
+    format: str = ""
+    others: list[Use] = field(default_factory=list)
+    """What else it can be used as."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """The keys of its first rows, each with an example of what it holds."""
+    rows: int = 0
+    broken: Bad = field(default_factory=Bad)
+    """Rows that cannot be read."""
+    rejected: Bad = field(default_factory=Bad)
+    """Rows that can be read, but are not what the use asks for."""
+    pairs: int = 0
+    turns: Counter[int] = field(default_factory=Counter)
+    """Conversations by their number of questions."""
+    encodings: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    lengths: list[int] = field(default_factory=list)
+    """Characters of each text."""
+    han: int = 0
+    visible: int = 0
+    traditional: int = 0
+    simplified: int = 0
+    samples: list[list[Said]] = field(default_factory=list)
+    position: int = 0
+    whole: bool = False
+
+    @property
+    def characters(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def share_read(self) -> float:
+        return 1.0 if self.whole else min(1.0, max(self.position, 1) / max(self.size, 1))
+
+    def length_quantiles(self) -> list[int]:
+        return [round(value) for value in np.quantile(self.lengths or [0], LENGTHS)]
+
+
+def examine(path: Path, name: str | None = None, encoding: Encoding = "auto", limit: int | None = None) -> Examined:
+    """Read about `limit` characters of a file (None: all of it) and count.
+
+    Raises: ValueError: it is no kind of text file.
+    """
+    source = look(path, name, encoding, txt_documents="line")
+    found = Examined(source, path.stat().st_size)
+    rows = first_rows(source)
+    found.keys = _examples(rows)
+    uses = [(use, format) for use, formats in USES.items() if (format := common_format(rows, formats))]
+    if uses:
+        found.use, found.format = uses[0]
+        found.others = [use for use, _ in uses[1:]]
+    seen: set[bytes] = set()
+    characters = 0
+    for block in read_blocks(source):
+        for row in block_rows(block, source):
+            characters += _count(found, row, seen)
+        found.position = block.position
+        if limit is not None and characters >= limit:
+            break
+    else:
+        found.whole = True
+    return found
+
+
+def _examples(rows: list[RowKeys]) -> dict[str, str]:
+    """Each key with its first value that says something."""
+    examples: dict[str, str] = {}
+    for row in rows:
+        for key, value in row.items():
+            if not examples.get(key):
+                examples[key] = "" if value in (None, "", [], {}) else f"{type(value).__name__} {value!r:.200}"
+    return examples
+
+
+def _count(found: Examined, row: Row | Broken, seen: set[bytes]) -> int:
+    """Take a row into the counts; gives its characters."""
+    found.rows += 1
+    place = found.source.place(row.number)
+    if isinstance(row, Broken):
+        found.broken.add(place, row.drop)
+        return 0
+    found.encodings[row.encoding or found.source.encoding] += 1
+    if found.use is None:
+        return 100
+    value = row.value if isinstance(row.value, dict) else {"text": row.value}
+    parts = _parts(found, value)
+    if isinstance(parts, Drop):
+        found.rejected.add(place, parts)
+        return 0
+    if len(found.samples) < SHOWN:
+        found.samples.append(parts)
+    text = "\n".join(part.text for part in parts).encode("utf-8", "replace").decode()
+    found.lengths.append(len(text))
+    found.duplicates += (digest := folded_hash(text)) in seen
+    seen.add(digest)
+    made_of = composition(text)
+    found.han += made_of.han
+    found.visible += made_of.visible
+    written = np.bincount(_written()[code_points(text)], minlength=3)
+    found.traditional += int(written[1])
+    found.simplified += int(written[2])
+    return len(text)
+
+
+def _parts(found: Examined, row: RowKeys) -> list[Said] | Drop:
+    """What the row says for the file's use, or why it is none for it."""
+    if found.use == "documents":
+        text = DOCUMENTS[found.format].read(row)
+        if isinstance(text, Drop):
+            return text
+        return [Said("", text)] if text.strip() else Drop("empty", "no text")
+    if found.use == "conversations":
+        messages = CONVERSATIONS[found.format].read(row)
+        messages = messages if isinstance(messages, Drop) else checked(messages)
+        if isinstance(messages, Drop):
+            return messages
+        found.turns[sum(message["role"] == "user" for message in messages)] += 1
+        return [Said(message["role"], message["content"]) for message in messages]
+    pairs = PREFERENCES[found.format].read(row)
+    if isinstance(pairs, Drop):
+        return pairs
+    good = [pair for pair in map(checked_pair, pairs) if isinstance(pair, Preference)]
+    if not good:
+        drop = checked_pair(pairs[0])
+        assert isinstance(drop, Drop)
+        return drop
+    found.pairs += len(good)
+    asked = [Said(message["role"], message["content"]) for message in good[0].messages]
+    return [*asked, Said("chosen", good[0].chosen), Said("rejected", good[0].rejected)]
+
+
+@cache
+def _written() -> np.ndarray:
+    """Code point -> 1 for characters of traditional writing alone, 2 for those of simplified alone, else 0.
+
+    By the two standards that are in every Python: what Big5 has and GB2312 has not, and the other way round.
+    """
+    table = np.zeros(0x110000, np.uint8)
+    for point in range(0x4E00, 0xA000):
+        character = chr(point)
+        gb, big5 = character.encode("gb2312", "ignore"), character.encode("big5", "ignore")
+        table[point] = 1 if big5 and not gb else 2 if gb and not big5 else 0
+    return table
