@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from yanmo.data import sample as sample_module
 from yanmo.data.documents import Document, ValidationSplit, document_files, document_hash, read_documents
 from yanmo.data.sample import LONGEST, OTHERS, sampling_rates, stratified_sample
 
@@ -74,12 +75,22 @@ def test_equal_texts_stay_together() -> None:
 
 def test_small_sources_are_heard() -> None:
     sizes = Counter({"web": 1_000_000, "wiki": 10_000, "verse": 100})
-    rates = sampling_rates(sizes, 101_000)
+    shares = {source: size**0.5 for source, size in sizes.items()}
+    rates = sampling_rates(sizes, shares, 101_000, 1)
     assert rates["verse"] == 1.0
     taken = {source: rates[source] * size for source, size in sizes.items()}
     assert sum(taken.values()) == pytest.approx(101_000, rel=1e-6)
     assert taken["web"] / taken["wiki"] == pytest.approx(10, rel=0.02)
-    assert set(sampling_rates(sizes, 10**9).values()) == {1.0}
+    assert set(sampling_rates(sizes, shares, 10**9, 1).values()) == {1.0}
+
+
+def test_given_shares_repeat_what_is_small() -> None:
+    sizes = Counter({"web": 1_000_000, "wiki": 10_000, "verse": 1000})
+    rates = sampling_rates(sizes, {"web": 1, "wiki": 1, "verse": 1}, 60_000, 4)
+    assert rates["verse"] == 4  # asked for 20 times its size
+    assert rates["wiki"] * 10_000 == pytest.approx(28_000)  # and what that leaves
+    assert rates["web"] * 1_000_000 == pytest.approx(28_000)
+    assert sampling_rates(sizes, {"web": 1, "wiki": 0, "verse": 0}, 60_000, 4)["wiki"] == 0
 
 
 def corpus() -> list[Document]:
@@ -116,6 +127,23 @@ def test_sources_of_single_documents_count_as_one() -> None:
     documents = [Document(f"网{number}" * 50, f"url{number}") for number in range(500)]
     sample = stratified_sample(lambda: iter(documents), 10**9)
     assert set(sample.held_out) == {OTHERS}
+
+
+def test_shares_decide_what_the_sample_holds() -> None:
+    documents = corpus()
+    sample = stratified_sample(lambda: iter(documents), 30_000, {"web": 1, "verse": 2})
+    verse = Counter(text for text in sample.texts if text.startswith("诗"))
+    assert 0.6 < sum(verse.values()) / len(sample.texts) < 0.75
+    assert set(verse.values()) <= {1, 2}
+    assert not {text for texts in sample.held_out.values() for text in texts} & set(sample.texts)
+
+
+def test_a_source_a_document_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_module, "MOST_SOURCES", 50)
+    documents = [*corpus(), *(Document(f"页{number}" * 10, f"url{number}") for number in range(1000))]
+    sample = stratified_sample(lambda: iter(documents), 10**9)
+    assert set(sample.held_out) <= {"web", "verse", OTHERS}
+    assert len(sample.texts) + sum(map(len, sample.held_out.values())) == 3100
 
 
 def test_no_documents() -> None:

@@ -47,7 +47,7 @@ class Tokenizer:
         try:
             encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:  # the only str that `tokenizers` cannot take is one with a lone surrogate
-            encodings = self.backend.encode_batch_fast([_repaired(t) for t in texts], add_special_tokens=False)
+            encodings = self.backend.encode_batch_fast([repaired(t) for t in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -145,6 +145,12 @@ def load_tokenizer(path: Path) -> Tokenizer:
     file = path / "tokenizer.json"
     if not file.is_file():
         raise ValueError(f"{path}: not a tokenizer directory (no tokenizer.json); make one with `yanmo tokenizer`")
+    config_file = path / "tokenizer_config.json"
+    return Tokenizer(path, open_backend(file), read_json(config_file) if config_file.is_file() else {})
+
+
+def open_backend(file: Path) -> tokenizers.Tokenizer:
+    """The library's tokenizer in a `tokenizer.json`, set as `Tokenizer` wants it. Raises: ValueError: it is none."""
     try:
         backend = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises bare Exception for every kind of broken file
@@ -152,11 +158,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
     backend.encode_special_tokens = True  # `<|im_end|>` in a text is ten characters, not a control token
     backend.no_truncation()
     backend.no_padding()
-    config_file = path / "tokenizer_config.json"
-    return Tokenizer(path, backend, read_json(config_file) if config_file.is_file() else {})
+    return backend
 
 
-def _repaired(text: str) -> str:
+def repaired(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, which no UTF-8 can hold."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
