@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ import numpy as np
 from yanmo.text.fold import batches, letters_of
 from yanmo.text.readers import Broken, read_rows
 from yanmo.text.sources import find_files, look
-from yanmo.text.step import Drop
+from yanmo.text.step import Drop, Step
 
 LENGTH = 13
 SHORT = 8
@@ -65,6 +66,22 @@ class Part(NamedTuple):
 
 Segment = list[Part]
 """Parts that are read one after the other."""
+
+
+def decontamination(paths: Sequence[Path]) -> Step:
+    """A document step: documents that give away what these evaluation files ask are dropped (contaminated)."""
+    contamination = _load(tuple(paths))
+
+    def step(text: str) -> str | Drop:
+        return contamination.find(text) or text
+
+    return step
+
+
+@lru_cache(maxsize=1)
+def _load(paths: tuple[Path, ...]) -> Contamination:
+    """Read once a process, however many kinds of sources have this step."""
+    return Contamination.load(paths)
 
 
 @dataclass(frozen=True)

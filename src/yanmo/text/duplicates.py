@@ -99,9 +99,7 @@ def find_duplicates(key_files: Sequence[Path], texts: Texts, threshold: float = 
     `texts` is called once for each shard that has candidates for near duplicates. Temporary files lie beside the
     first key file.
     """
-    keys = [read_keys(path) for path in key_files]
-    starts = np.cumsum([0] + [shard.shape[1] for shard in keys])
-    corpus = _Corpus(keys, starts)
+    corpus = _Corpus(key_files)
     corpus.find_exact()
     if near:
         with (
@@ -111,6 +109,7 @@ def find_duplicates(key_files: Sequence[Path], texts: Texts, threshold: float = 
             candidates = _Candidates(pairs)
             for band in range(banding(threshold).bands):
                 corpus.collect(2 + band, candidates)
+            candidates.complete()
             _Comparison(corpus, candidates, sets, threshold).run(texts)
     return corpus.found()
 
@@ -118,10 +117,12 @@ def find_duplicates(key_files: Sequence[Path], texts: Texts, threshold: float = 
 class _Corpus:
     """All shards' documents, numbered through, and what is known of each."""
 
-    def __init__(self, keys: list[Keys], starts: np.ndarray):
-        count = int(starts[-1])
+    def __init__(self, key_files: Sequence[Path]):
+        # Opened anew for each band: a process may have only so many files open, and there may be more shards.
+        self.key_files = key_files
+        self.starts = np.cumsum([0] + [read_keys(path).shape[1] for path in key_files])
+        count = int(self.starts[-1])
         assert count < 1 << 32
-        self.keys, self.starts = keys, starts
         self.of = np.arange(count, dtype=np.uint32)
         """The document that each repeats; itself if it is kept."""
         self.exact = np.zeros(count, bool)
@@ -137,15 +138,16 @@ class _Corpus:
         A document's number takes the place of the hash's low bits, so one sort of plain integers does it. What the
         hash loses (at 5 million documents it keeps 41 bits) makes a few groups too large.
         """
-        bits = np.uint64(max(len(self.of) - 1, 1).bit_length())
-        low = np.uint64((1 << int(bits)) - 1)
-        parts = []
-        for shard, start in zip(self.keys, self.starts[:-1].tolist(), strict=True):
-            documents = np.arange(start, start + shard.shape[1])
-            hashes = shard[column] if len(shard) > column else np.empty(0, np.uint64)
+        low = np.uint64((1 << len(self.of).bit_length()) - 1)
+        parts = [np.empty(0, np.uint64)]
+        for path, (start, end) in zip(self.key_files, pairwise(self.starts.tolist()), strict=True):
+            if start == end:
+                continue
+            hashes = read_keys(path)[column]
+            documents = np.arange(start, end)
             wanted = self.kept(documents) & (hashes != NONE)
             parts.append((hashes[wanted] & ~low) | documents[wanted].astype(np.uint64))
-        packed = np.concatenate([np.empty(0, np.uint64), *parts])
+        packed = np.concatenate(parts)
         del parts
         packed.sort()
         same = np.concatenate(([False], packed[1:] ^ packed[:-1] <= low))
@@ -167,12 +169,11 @@ class _Corpus:
 
     def _hashes(self, documents: np.ndarray) -> np.ndarray:
         """(2, documents): the folded hashes of ascending documents."""
-        borders = np.searchsorted(documents, self.starts)
-        parts = [
-            shard[:2, documents[first:last] - start]
-            for shard, start, first, last in zip(self.keys, self.starts[:-1], borders[:-1], borders[1:], strict=True)
-        ]
-        return np.concatenate([np.empty((2, 0), np.uint64), *parts], axis=1)
+        parts = [np.empty((2, 0), np.uint64)]
+        for path, (start, end) in zip(self.key_files, pairwise(self.starts.tolist()), strict=True):
+            first, last = np.searchsorted(documents, (start, end))
+            parts.append(read_keys(path)[:2, documents[first:last] - start])
+        return np.concatenate(parts, axis=1)
 
     def collect(self, column: int, candidates: _Candidates) -> None:
         """Add the candidate pairs of one band: each document with the first CROWD of its group."""
@@ -191,7 +192,7 @@ class _Corpus:
         self.exact[moved], self.jaccard[moved] = False, self.jaccard[self.of[moved]]
         self.of[moved] = self.of[self.of[moved]]
         result = []
-        for start, end in zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True):
+        for start, end in pairwise(self.starts.tolist()):
             documents = start + np.flatnonzero(~self.kept(np.arange(start, end)))
             of = self.of[documents].astype(np.int64)
             shards = np.searchsorted(self.starts, of, side="right") - 1
@@ -212,16 +213,19 @@ class _Candidates:
 
     def __init__(self, stream: BinaryIO):
         self._stream = stream
-        self._pieces: list[np.ndarray] = []
+        self._ends = [0]
 
     def add(self, pairs: np.ndarray) -> None:
-        if not len(pairs):
-            return
-        start = self._stream.seek(0, 2)
-        self._stream.write(np.unique(pairs).data)
+        pairs = np.unique(pairs)
+        self._stream.write(pairs.data)
+        self._ends.append(self._ends[-1] + len(pairs))
+
+    def complete(self) -> None:
+        """All are added; only now they can be asked for."""
         self._stream.flush()
-        count = (self._stream.tell() - start) // 8
-        self._pieces.append(np.memmap(self._stream, np.uint64, "r", start, (count,)))
+        empty = self._ends[-1] == 0  # which cannot be mapped
+        pairs = np.empty(0, np.uint64) if empty else np.memmap(self._stream, np.uint64, "r")
+        self._pieces = [pairs[start:end] for start, end in pairwise(self._ends)]
 
     def documents(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Which of `count` documents are in a pair at all, and which as the earlier one; bool."""
@@ -264,8 +268,7 @@ class _Comparison:
         """Where in the stream, or in the chunk at hand, they lie."""
 
     def run(self, texts: Texts) -> None:
-        starts = self._corpus.starts.tolist()
-        for shard, (start, end) in enumerate(pairwise(starts)):
+        for shard, (start, end) in enumerate(pairwise(self._corpus.starts.tolist())):
             rows = np.flatnonzero(self._wanted[start:end])
             if not len(rows):
                 continue
@@ -299,12 +302,11 @@ class _Comparison:
         later, earlier = later[undecided], earlier[undecided]
         stored = np.unique(earlier[earlier < first])
         parts = [values, *map(self._load, stored.tolist())]
-        places = np.cumsum([0] + [len(part) for part in parts])[1:]
-        in_chunk = earlier >= first
-        start = np.where(in_chunk, self._places[earlier], 0)
-        start[~in_chunk] = places[np.searchsorted(stored, earlier[~in_chunk])]
+        starts = self._places[earlier]
+        behind = np.cumsum([len(part) for part in parts])
+        starts[earlier < first] = behind[np.searchsorted(stored, earlier[earlier < first])]
         jaccard = _jaccard(
-            np.concatenate(parts), (self._places[later], self._sizes[later]), (start, self._sizes[earlier])
+            np.concatenate(parts), (self._places[later], self._sizes[later]), (starts, self._sizes[earlier])
         )
         of, similar = self._corpus.of, jaccard >= self._threshold
         pairs = zip(later[similar].tolist(), earlier[similar].tolist(), jaccard[similar].tolist(), strict=True)

@@ -57,7 +57,7 @@ def banding(threshold: float) -> Banding:
     fits = [
         Banding(bands, rows)
         for rows in range(1, PERMUTATIONS + 1)
-        if (bands := math.ceil(math.log(1 - RECALL) / math.log(1 - threshold**rows))) * rows <= PERMUTATIONS
+        if (bands := math.ceil(math.log(1 - RECALL) / math.log1p(-(threshold**rows)))) * rows <= PERMUTATIONS
     ]
     return fits[-1]
 
