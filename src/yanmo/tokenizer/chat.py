@@ -47,23 +47,28 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message], add_generation_pro
 
 def render_all(tokenizer: Tokenizer, conversations: Iterable[Sequence[Message]]) -> Iterator[Rendered]:
     """`render` for many conversations, in order; contents are encoded in batches, which is much faster."""
-    headers = {role: _header(tokenizer, role) for role in ROLES}
+    openings = {role: tokenizer.encode(f"{role}\n") for role in ROLES}
     newline = tokenizer.encode("\n")
     iterator = iter(conversations)
     while chunk := list(itertools.islice(iterator, CHUNK)):
-        contents = [message["content"].strip() for messages in chunk for message in messages]
-        encoded = iter(tokenizer.encode_batch(contents))
+        # Role and content in one text, as in the Jinja: some tokenizers put a space before every text.
+        turns = [f"{m['role']}\n{m['content'].strip()}" for messages in chunk for m in messages]
+        encoded = iter(tokenizer.encode_batch(turns))
         for messages in chunk:
             ids: list[int] = []
             trained: list[bool] = []
             for message in messages:
                 role = message["role"]
-                if role not in headers:
+                if role not in openings:
                     raise ValueError(f"a message has the role {role!r}; known are {', '.join(ROLES)}")
-                content = next(encoded)
-                ids += [*headers[role], *content, tokenizer.turn_end_id, *newline]
-                trained += [False] * len(headers[role])
-                trained += [role == "assistant"] * (len(content) + 1) + [False] * len(newline)
+                turn, opening = next(encoded), openings[role]
+                if turn[: len(opening)] != opening:
+                    raise ValueError(
+                        f"{tokenizer.path}: the tokenizer joins the line end after a role with what follows"
+                    )
+                ids += [tokenizer.turn_start_id, *turn, tokenizer.turn_end_id, *newline]
+                trained += [False] * (1 + len(opening))
+                trained += [role == "assistant"] * (len(turn) - len(opening) + 1) + [False] * len(newline)
             yield ids, trained
 
 
