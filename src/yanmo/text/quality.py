@@ -1,24 +1,15 @@
-"""Rules about a whole document: each is a step that gives the text back or says why not.
-
-The defaults of `clean` are meant to lose nothing that anybody would want: on the real samples they remove 2 % of
-BaiduBaike (bare titles, lists in English), the English rows of instruction data, and nothing of SkyPile,
-WanJuan, wikipedia-cn, classical texts and technical Markdown.
-"""
+"""Rules about what a document is made of: each is a step that gives the text back or says why not."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from yanmo.text.fold import code_points
+from yanmo.text.characters import composition
+from yanmo.text.kinds import Profile
 from yanmo.text.step import Drop, Step
 
-HAN_BLOCKS = (
-    (0x4E00, 0x9FFF),  # the common ideographs first: most characters are found here
-    (0x3400, 0x4DBF),  # extension A
-    (0xF900, 0xFAFF),  # compatibility
-    (0x20000, 0x33479),  # extensions B to J
-    (0x3007, 0x3007),  # 〇
-)
+ENOUGH = 50
+"""Characters from which shares other than that of Han mean something."""
+WHOLE_PARAGRAPH = 200
+"""Characters from which a text without a sentence end is no sentence."""
 
 
 def length(minimum: int, maximum: int | None) -> Step:
@@ -34,22 +25,36 @@ def length(minimum: int, maximum: int | None) -> Step:
     return step
 
 
-def han(minimum: float) -> Step:
-    """Keep documents in which Han characters are at least `minimum` of all that is not white space."""
+def proportions(profile: Profile, min_han: float) -> Step:
+    """Keep documents in which each class of characters has the share that `profile` allows."""
 
     def step(text: str) -> str | Drop:
-        ratio = han_ratio(text)
-        return text if ratio >= minimum else Drop("few_han", f"Han ratio {ratio:.3f}")
+        made_of = composition(text)
+        total = max(made_of.visible, 1)
+        if made_of.han < min_han * total:
+            return Drop("few_han", f"Han ratio {made_of.han / total:.3f}")
+        if made_of.damaged > max(profile.max_damaged * total, 1):
+            return Drop("mojibake", f"{made_of.damaged} unreadable characters")
+        if total < ENOUGH:
+            return text
+        digits, symbols, marks = made_of.digits / total, made_of.symbols / total, made_of.punctuation / total
+        if profile.max_digits is not None and digits > profile.max_digits:
+            return Drop("digits", f"{digits:.0%} are digits")
+        if profile.max_symbols is not None and symbols > profile.max_symbols:
+            return Drop("symbols", f"{symbols:.0%} are symbols")
+        if profile.min_punctuation is not None and marks < profile.min_punctuation:
+            return Drop("few_marks", f"{marks:.1%} are punctuation marks")
+        if profile.max_punctuation is not None and marks > profile.max_punctuation:
+            return Drop("many_marks", f"{marks:.0%} are punctuation marks")
+        if profile.max_sentence is not None and total > WHOLE_PARAGRAPH:
+            if total > profile.max_sentence * made_of.sentence_ends:
+                return Drop("no_sentences", f"{made_of.sentence_ends} sentence ends in {total} characters")
+        return text
 
     return step
 
 
 def han_ratio(text: str) -> float:
     """Share of Han characters among the characters that are not white space; 0 for none at all."""
-    points = code_points(text)
-    visible = np.count_nonzero((points > 0x20) & (points != 0x3000) & (points != 0xA0))
-    is_han = np.zeros(len(points), bool)
-    for first, last in HAN_BLOCKS:
-        # Unsigned subtraction wraps, so one comparison tests both ends.
-        is_han |= points - np.uint32(first) <= np.uint32(last - first)
-    return float(np.count_nonzero(is_han)) / max(int(visible), 1)
+    made_of = composition(text)
+    return made_of.han / max(made_of.visible, 1)

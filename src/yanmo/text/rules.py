@@ -1,36 +1,127 @@
 """What `clean` asks of a document: every rule that looks at one document alone, as settings and as steps.
 
-`Rules` is both the command's settings and what worker processes get; `document_steps` turns it into functions.
+`Rules` is both the command's settings and what worker processes get; `document_steps` turns it into functions,
+once per process and kind of source. The thresholds are in `kinds.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-from yanmo.text import quality
+from yanmo.text import classifier
+from yanmo.text.blocklist import SPAM, blocked
+from yanmo.text.boilerplate import no_promotion, without_boilerplate
+from yanmo.text.contamination import decontamination
+from yanmo.text.kinds import PROFILES, Kind, Profile, kind_of_format
+from yanmo.text.markup import plain
+from yanmo.text.mojibake import repair
 from yanmo.text.normalise import normalise
-from yanmo.text.step import Step
+from yanmo.text.phrases import read_phrases
+from yanmo.text.privacy import mask_private_data
+from yanmo.text.quality import length, proportions
+from yanmo.text.repetition import repetition
+from yanmo.text.sources import find_files
+from yanmo.text.step import Step, settled
+from yanmo.text.typography import ascii_letters, short_runs
 
 
 @dataclass(kw_only=True)
 class Rules:
-    min_chars: int = 10
-    """Shorter documents are removed (too_short): less than a sentence, in encyclopedias a bare title."""
+    kind: Literal["auto", "web", "encyclopedia", "questions", "verse", "markdown", "code", "general"] = "auto"
+    """What the inputs are, which decides how they are cleaned and what is asked of them. auto: encyclopedia and
+    questions where the format says so, else general, which removes only what nobody wants; web is strict."""
+    min_chars: int | None = None
+    """Shorter documents are removed (too_short); none takes the kind's: web 50, questions 4, others 10."""
     max_chars: int | None = None
     """Longer documents are removed (too_long); none keeps all, since packing cuts them anyway."""
-    min_han: float = 0.2
-    """Least share of Han characters in what is not white space (few_han). Prose has 0.8, Markdown with code 0.3."""
+    min_han: float | None = None
+    """Least share of Han characters in what is not white space (few_han); none takes the kind's: web and verse
+    0.4, markdown 0.05, code 0, others 0.2. Prose has 0.8, Markdown with code 0.3."""
+    privacy: Literal["auto", "mask", "keep"] = "auto"
+    """Telephone numbers, identity cards, bank cards, e-mail, QQ, WeChat and IP addresses. mask: a word such as
+    <电话> in their place; keep: as they are; auto: mask, but keep in encyclopedias, verse, Markdown and code."""
+    blocklist: Path | None = None
+    """A file of words, one a line. A document full of them is removed (blocked); --max-blocked says how full."""
+    max_blocked: float = 0.01
+    """Largest share of a document's characters in words of --blocklist; 0 removes it at the first one."""
+    good_examples: list[Path] = field(default_factory=list)
+    """Files of documents as they should be, in any format. With --bad-examples, a classifier is trained on them
+    first, and documents that it finds worse than --min-quality are removed (low_quality). 50 of each at least,
+    better some hundreds, of the same kind of source."""
+    bad_examples: list[Path] = field(default_factory=list)
+    """Files of documents as they should not be."""
+    quality_model: Path | None = None
+    """A classifier that an earlier run trained (its quality.safetensors), instead of examples."""
+    min_quality: float = 0.5
+    """Least probability, by the classifier, that a document is like the good examples."""
+    decontaminate: list[Path] = field(default_factory=list)
+    """Evaluation files and folders, of any kind that can be an input. Documents that share 13 letters in a row with
+    what they ask are removed (contaminated), so that tests measure what was learned and not what was learned by
+    heart."""
 
     def check(self) -> None:
         """Raises: ValueError: a setting has an impossible value."""
-        if not 0 <= self.min_han <= 1:
+        if self.min_han is not None and not 0 <= self.min_han <= 1:
             raise ValueError(f"--min-han {self.min_han}: a share lies between 0 and 1")
-        if self.min_chars < 0:
+        if self.min_chars is not None and self.min_chars < 0:
             raise ValueError(f"--min-chars {self.min_chars}: must be at least 0")
-        if self.max_chars is not None and self.max_chars < self.min_chars:
-            raise ValueError(f"--max-chars {self.max_chars} is below --min-chars {self.min_chars}")
+        if self.max_chars is not None and self.max_chars < (self.min_chars or 0):
+            raise ValueError(f"--max-chars {self.max_chars} is below --min-chars {self.min_chars or 0}")
+        for name in ("max_blocked", "min_quality"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: a share lies between 0 and 1")
+        if bool(self.good_examples) != bool(self.bad_examples):
+            raise ValueError("--good-examples and --bad-examples: the classifier needs both")
+        if self.good_examples and self.quality_model:
+            raise ValueError("--quality-model: a classifier is already trained; leave out the examples or the model")
+        find_files(self.decontaminate)
 
 
-def document_steps(rules: Rules) -> tuple[Step, ...]:
-    """The document steps in order; the cheap ones first."""
-    return (normalise, quality.length(rules.min_chars, rules.max_chars), quality.han(rules.min_han))
+def source_kind(rules: Rules, format: str) -> Kind:
+    """The kind of a source whose rows have this format."""
+    return kind_of_format(format) if rules.kind == "auto" else rules.kind
+
+
+def document_steps(rules: Rules, kind: Kind) -> tuple[Step, ...]:
+    """The document steps for one kind of source, in order: those that rewrite, then those that judge, the cheap ones
+    first. Lists and models are loaded here, so call it once per process and kind.
+
+    Raises: ValueError: a list or a model cannot be read.
+    """
+    profile = PROFILES[kind]
+    shortest = profile.min_chars if rules.min_chars is None else rules.min_chars
+    least_han = profile.min_han if rules.min_han is None else rules.min_han
+    steps = [
+        settled(rewriting_steps(rules, profile)),
+        length(shortest, rules.max_chars),
+        proportions(profile, least_han),
+    ]
+    if profile.max_promotion is not None:
+        steps.append(no_promotion(profile.max_promotion))
+    if profile.max_spam is not None:
+        steps.append(blocked(SPAM, profile.max_spam, "spam"))
+    if rules.blocklist is not None:
+        steps.append(blocked(read_phrases(rules.blocklist), rules.max_blocked, "blocked"))
+    steps.append(repetition(profile))
+    if rules.quality_model is not None:
+        steps.append(classifier.good_enough(classifier.load(rules.quality_model), rules.min_quality))
+    if rules.decontaminate:
+        steps.append(decontamination(rules.decontaminate))
+    return tuple(steps)
+
+
+def rewriting_steps(rules: Rules, profile: Profile) -> list[Step]:
+    """What changes a text and keeps it. Mojibake first: normalisation would remove half of its bytes."""
+    steps: list[Step] = [repair]
+    if profile.web_markup:
+        steps.append(plain)
+    steps.append(normalise)
+    if profile.typography:
+        steps += [ascii_letters, short_runs]
+    if profile.max_boilerplate is not None:
+        steps.append(without_boilerplate(profile.max_boilerplate))
+    if rules.privacy == "mask" or (rules.privacy == "auto" and profile.private_data):
+        steps.append(mask_private_data)
+    return steps

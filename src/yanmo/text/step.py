@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -14,6 +14,8 @@ class Drop(NamedTuple):
 
 
 Step = Callable[[str], "str | Drop"]
+ROUNDS = 8
+"""Real documents settle in two rounds, the second of which changes nothing."""
 
 
 def run_steps(text: str, steps: Iterable[Step]) -> str | Drop:
@@ -24,3 +26,20 @@ def run_steps(text: str, steps: Iterable[Step]) -> str | Drop:
             return result
         text = result
     return text
+
+
+def settled(steps: Sequence[Step]) -> Step:
+    """One step of steps that rewrite, run until they change nothing any more: so cleaning twice is cleaning once.
+
+    One step may uncover work for an earlier one: a boilerplate line that goes brings blank lines together.
+    """
+
+    def step(text: str) -> str | Drop:
+        for _ in range(ROUNDS):
+            result = run_steps(text, steps)
+            if isinstance(result, Drop) or result == text:
+                return result
+            text = result
+        return Drop("unsettled", f"still changing after {ROUNDS} rounds of cleaning")
+
+    return step
