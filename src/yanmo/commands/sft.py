@@ -66,7 +66,7 @@ def main(settings: Settings) -> None:
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.losses import next_token_loss
     from yanmo.train.samples import answers
-    from yanmo.train.stage import Stage, train
+    from yanmo.train.stage import Stage, start_model, train
     from yanmo.train.validation import first_targets, validation_loss
 
     hyper, tokenizer = settings.train, load_tokenizer(settings.init)
@@ -102,7 +102,7 @@ def main(settings: Settings) -> None:
 
         stage = Stage(
             settings=hyper,
-            build=lambda: build(settings),
+            build=lambda: start_model(settings.init, settings.lora),
             tokenizer=tokenizer,
             loss=next_token_loss,
             batches=packed,
@@ -111,25 +111,6 @@ def main(settings: Settings) -> None:
             samples=lambda model: answers(model, tokenizer, settings.samples),
         )
         train(stage, run, settings.resume)
-
-
-def build(settings: Settings) -> Transformer:
-    """The model to train: as it is, or with new adapters.
-
-    Raises: ValueError: adapters are asked for on top of an adapter.
-    """
-    from yanmo.model.checkpoint import load_model
-    from yanmo.model.lora import add_adapters
-
-    model = load_model(settings.init)
-    if settings.lora.rank and model.lora is not None:
-        raise ValueError(
-            f"--lora.rank: {settings.init} is an adapter already; leave --lora.rank out to train it further, "
-            "or make a model of it first: yanmo merge --adapter"
-        )
-    if settings.lora.rank:
-        add_adapters(model, settings.lora, settings.init)
-    return model
 
 
 def split(settings: Settings) -> tuple[list[list[Message]], list[list[Message]], Counter[str]]:

@@ -23,7 +23,7 @@ from yanmo.core import device as hardware
 from yanmo.core.run import Bar, Run, duration
 from yanmo.core.signals import Failure, Stop, deferred
 from yanmo.model.transformer import Transformer
-from yanmo.train.losses import IGNORE
+from yanmo.train.head import IGNORE
 from yanmo.train.optimizers import set_learning_rate
 from yanmo.train.schedule import Schedule
 from yanmo.train.settings import TrainSettings

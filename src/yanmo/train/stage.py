@@ -14,6 +14,8 @@ import torch
 from yanmo.core import device as hardware
 from yanmo.core.run import Run
 from yanmo.model.checkpoint import load_model
+from yanmo.model.lora import add_adapters
+from yanmo.model.lora_settings import LoraSettings
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 from yanmo.train.fit import FP16_SCALE, Batches, Hooks, Loss, fit, rows_at_once
@@ -87,6 +89,22 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
 
     fit(model, stage.loss, stage.batches, optimizers, schedule, settings, progress, Hooks(validate, save), run)
     conclude(stage, run, model)
+    return model
+
+
+def start_model(init: Path, lora: LoraSettings) -> Transformer:
+    """The model in `init`, with new adapters if `lora` has a rank.
+
+    Raises: ValueError: adapters are asked for on top of an adapter.
+    """
+    model = load_model(init)
+    if lora.rank and model.lora is not None:
+        raise ValueError(
+            f"--lora.rank: {init} is an adapter already; leave --lora.rank out to train it further, "
+            "or make a model of it first: yanmo merge --adapter"
+        )
+    if lora.rank:
+        add_adapters(model, lora, init)
     return model
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
-from yanmo.train.losses import IGNORE, token_losses
+from yanmo.train.head import IGNORE, token_losses
 
 
 def first_targets(batches: Iterable[dict[str, Tensor]], limit: int) -> Iterator[dict[str, Tensor]]:

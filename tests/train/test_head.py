@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from yanmo.train import losses
-from yanmo.train.losses import IGNORE, linear_cross_entropy, token_losses
+from yanmo.train import head
+from yanmo.train.head import IGNORE, label_log_probs, linear_cross_entropy, token_losses
 
 ODD_VOCABULARY = 131
 
@@ -43,7 +43,7 @@ def test_equals_the_plain_loss_in_float64(chunk, ignored):
 @pytest.mark.parametrize("product", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("vocabulary", [ODD_VOCABULARY, 128])
 def test_bf16_is_as_close_as_bf16_is(monkeypatch, product, vocabulary):
-    monkeypatch.setattr(losses, "product_dtype", lambda device_type, dtype: product)
+    monkeypatch.setattr(head, "product_dtype", lambda device_type, dtype: product)
     hidden, weight, labels = example(torch.bfloat16, tokens=300, vocabulary=vocabulary)
     ours = gradients(linear_cross_entropy, hidden, weight, labels, chunk=64)
     reference = gradients(plain, hidden, weight, labels)
@@ -102,3 +102,23 @@ def test_an_improbable_label_has_a_finite_loss():
     hidden = torch.ones(1, 1, requires_grad=True)
     loss = linear_cross_entropy(hidden, weight, torch.tensor([1]))
     assert loss == 800
+
+
+def plain_log_probs(hidden, weight, labels):
+    log_probabilities = torch.log_softmax(hidden.to(weight.dtype) @ weight.t(), -1)
+    return log_probabilities.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1) * (labels != IGNORE)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, None])
+def test_log_probs_of_labels_with_any_gradient(chunk):
+    hidden, weight, labels = example(tokens=36)
+    hidden, labels = hidden.detach().view(4, 9, -1).requires_grad_(), labels.view(4, 9)
+    gradient = torch.randn(4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    ours, theirs = label_log_probs(hidden, weight, labels, chunk), plain_log_probs(hidden, weight, labels)
+    torch.testing.assert_close(ours, theirs)
+    for mine, exact in zip(
+        torch.autograd.grad(ours, (hidden, weight), gradient),
+        torch.autograd.grad(theirs, (hidden, weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, exact)

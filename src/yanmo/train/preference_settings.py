@@ -1,0 +1,38 @@
+"""Which preference loss, and its numbers. No torch: `yanmo dpo --help` is instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+REFERENCE_FREE = ("orpo", "simpo")
+
+
+@dataclass(kw_only=True)
+class PreferenceSettings:
+    loss: Literal["sigmoid", "ipo", "hinge", "orpo", "simpo"] = "sigmoid"
+    """sigmoid: DPO. ipo: regress the margin to 1 / (2 beta), robust where pairs never disagree. hinge: SLiC. orpo and
+    simpo need no reference model."""
+    beta: float = 0.1
+    """How dear it is to leave the reference; orpo: weight of its odds ratio; simpo: scale (2 is usual there)."""
+    label_smoothing: float = 0.0
+    """sigmoid: share of the pairs taken to be the wrong way round (conservative DPO)."""
+    length_normalised: bool = False
+    """sigmoid, hinge: log-probabilities per token, so that a longer answer has no advantage."""
+    sft_weight: float = 0.0
+    """Weight of the chosen answers' own loss, in nats a token, beside the preference's: keeps their probability from
+    falling with that of the rejected ones."""
+    simpo_margin: float = 1.0
+    """simpo: by how much the chosen answer should lead (gamma)."""
+
+    def __post_init__(self) -> None:
+        if self.beta <= 0:
+            raise ValueError(f"--preference.beta: {self.beta} must be above 0")
+        if not 0 <= self.label_smoothing < 0.5:
+            raise ValueError(f"--preference.label-smoothing: {self.label_smoothing} must be at least 0 and below 0.5")
+        if self.sft_weight < 0:
+            raise ValueError(f"--preference.sft-weight: {self.sft_weight} must be at least 0")
+
+    @property
+    def needs_reference(self) -> bool:
+        return self.loss not in REFERENCE_FREE
