@@ -153,7 +153,7 @@ def test_the_sft_term_is_the_chosen_answers_own_loss(packed: PreferenceBatches) 
     sums, lengths = answer_log_probs(model, batch, batch["reference"].shape[1])
     there = lengths[:, 0::2] > 0
     own = -(sums[:, 0::2][there] / lengths[:, 0::2][there]).mean().detach()
-    assert float((with_term - plain)) == pytest.approx(0.5 * float(own), rel=1e-5)
+    assert float(with_term - plain) == pytest.approx(0.5 * float(own), rel=1e-5)
 
 
 def test_micro_batches_do_not_change_the_gradient(packed: PreferenceBatches) -> None:

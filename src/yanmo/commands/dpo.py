@@ -136,8 +136,8 @@ def say_counts(run: Run, packed: PreferenceBatches, held_out: int, rejected: Cou
     reasons = rejected + Counter(counts.dropped)
     run.say(
         f"{counts.kept:,} pairs to train on ({counts.tokens:,} tokens; chosen answers have {counts.chosen_tokens:.0f}, "
-        f"rejected ones {counts.rejected_tokens:.0f} on average) in {counts.rows:,} rows, {counts.padding_share:.1%} padding; "
-        f"{held_out:,} held out; {counts.shortened:,} without their oldest turns; "
+        f"rejected ones {counts.rejected_tokens:.0f} on average) in {counts.rows:,} rows, "
+        f"{counts.padding_share:.1%} padding; {held_out:,} held out; {counts.shortened:,} without their oldest turns; "
         f"left out: {', '.join(f'{number:,} {reason}' for reason, number in reasons.items()) or 'none'}"
     )
 
