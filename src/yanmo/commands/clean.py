@@ -41,7 +41,6 @@ from yanmo.text.shards import (
     finished_span,
     has_job,
     load_job,
-    remove_scraps,
 )
 from yanmo.text.sources import Encoding, TxtDocuments, find_files, look
 from yanmo.text.spans import Piece, plan_spans
@@ -99,7 +98,7 @@ class Settings(Rules, Reading):
     """About how much of the inputs goes into one part-*.jsonl.zst. A part is also what one process cleans at a time,
     and so what an interruption costs, and two or three of them are all that it holds in memory."""
     workers: int = 0
-    """Processes on this machine; 0 takes all cores. The output is the same for any number."""
+    """Processes on this machine; 0 takes all cores, and one for small inputs. The output is the same for any number."""
     engine: Literal["processes", Engine] = "processes"
     """What runs the stages, with the same output. processes: this machine; ray and slurm: a cluster, through
     datatrove's executors; datatrove: the same on this machine alone. All but the first need yanmo[dist]."""
@@ -172,9 +171,8 @@ def plan(settings: Settings, files: list[tuple[Path, str]]) -> Job:
 
 def work_here(job: Job, run: Run, workers: int) -> None:
     """All stages in processes of this machine."""
-    remove_scraps(job.folder)
     size = sum(span.size for span in job.spans)
-    workers = 1 if size < WORTH_PROCESSES else workers or core_count()
+    workers = workers or (core_count() if size >= WORTH_PROCESSES else 1)
     earlier = {number for number in range(len(job.spans)) if finished_span(job, number) is not None}
     done = sum(job.spans[number].size for number in earlier)
     tally = Tally(job)

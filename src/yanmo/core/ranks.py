@@ -8,6 +8,7 @@ All machines must see the output directory and the inputs under the same paths.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -59,6 +60,8 @@ def check_installed(engine: Engine) -> None:
             import ray  # noqa: F401
     except ImportError as error:
         raise ValueError(f'--engine {engine}: {error}; pip install "yanmo[dist]"') from None
+    if engine == "slurm" and shutil.which("sbatch") is None:
+        raise ValueError("--engine slurm: no sbatch here; give the command where Slurm jobs are submitted")
 
 
 def run_ranks(work: Work, world_size: int, state: Path, engine: Engine, cluster: Cluster) -> None:

@@ -13,7 +13,8 @@
       parts.json            what each shard is to be written as; now duplicates are decided
 
 A shard is made in a hidden folder that is renamed when all its files are on the disk. So a kill at any moment
-leaves finished shards and hidden scraps, and two processes that make the same shard do not meet.
+leaves finished shards and hidden scraps, which go with the rest; and two processes that make the same shard, a task
+that a cluster started again beside the first, do not meet.
 """
 
 from __future__ import annotations
@@ -124,12 +125,6 @@ def new_shard(path: Path) -> Iterator[Path]:
         fsync_directory(path.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_scraps(folder: Path) -> None:
-    """What killed processes left; only when none is at work."""
-    for scrap in folder.glob(".*"):
-        shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink()
 
 
 @dataclass
