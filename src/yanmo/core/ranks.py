@@ -98,6 +98,7 @@ def _executor(step: Callable[..., None], world_size: int, state: Path, engine: E
         import ray
         from datatrove.executor.ray import RayPipelineExecutor
 
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked to report to Ray's makers
         if not ray.is_initialized():
             ray.init(cluster.ray_address, log_to_driver=False)
         return RayPipelineExecutor(**common, workers=workers, mem_per_cpu_gb=cluster.memory_gb)
