@@ -12,6 +12,7 @@ from yanmo.text.conversations import CONVERSATIONS, Message
 from yanmo.text.formats import Format, Formats, RowKeys, field, joined, objects
 from yanmo.text.preferences import PREFERENCES, Preference
 from yanmo.text.step import Drop
+from yanmo.text.wiki.article import article
 
 
 def body(key: str, *more: str, title: str = "title", **about: Any) -> Format[str]:
@@ -104,6 +105,7 @@ DOCUMENTS: Formats[str] = Formats(
         "text": body(
             "text", corpora=("skypile", "c4", "c4-zh", "seq-monkey", "shibing624-medical-pretrain", "wanjuan-webtext")
         ),
+        "wiki": Format(("pageid", "title", "wikitext"), article, ("namespace", "redirect"), corpora=("zhwiki",)),
         "wiki-cn": body("completion", "source", corpora=("wikipedia-cn", "wikipedia-cn-20230720-filtered")),
         **{name: preferred(preference) for name, preference in PREFERENCES.items()},
         **{name: spoken(conversation) for name, conversation in CONVERSATIONS.items()},

@@ -9,6 +9,7 @@ from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.readers import Block, Broken, Row, block_rows, dump
 from yanmo.text.sources import Source
 from yanmo.text.step import Drop, Step, run_steps
+from yanmo.text.wiki.article import NOT_ARTICLES
 
 
 class Document(NamedTuple):
@@ -18,7 +19,7 @@ class Document(NamedTuple):
     characters: int
     """Characters before cleaning."""
     name: tuple[str, str] | None
-    """The source and id that it was given when it was cleaned before."""
+    """The source and id that it has from before: it was cleaned before, or is a page of a wiki."""
 
 
 class Removed(NamedTuple):
@@ -48,7 +49,7 @@ def clean_block(block: Block, source: Source, format: str, steps: tuple[Step, ..
         if isinstance(row, Broken):
             result.removed.append(Removed(row.drop, row.raw, row.number, 0, broken=True))
             continue
-        document = clean_row(row, format, steps)
+        document = clean_row(row, source, format, steps)
         if isinstance(document, Removed):
             result.removed.append(document)
         else:
@@ -56,10 +57,10 @@ def clean_block(block: Block, source: Source, format: str, steps: tuple[Step, ..
     return result
 
 
-def clean_row(row: Row, format: str, steps: tuple[Step, ...]) -> Document | Removed:
+def clean_row(row: Row, source: Source, format: str, steps: tuple[Step, ...]) -> Document | Removed:
     raw = row.value if isinstance(row.value, str) else DOCUMENTS[format].read(row.value)
     if isinstance(raw, Drop):
-        return Removed(raw, dump(row.value), row.number, 0, broken=True)
+        return Removed(raw, dump(row.value), row.number, 0, broken=raw.reason not in NOT_ARTICLES)
     text = run_steps(raw, steps)
     if isinstance(text, Drop):
         # A lone surrogate cannot be written; as an escape it can, and be read.
@@ -68,4 +69,6 @@ def clean_row(row: Row, format: str, steps: tuple[Step, ...]) -> Document | Remo
     name = None
     if format == "documents" and isinstance(row.value, dict) and {"source", "id"} <= row.value.keys():
         name = str(row.value["source"]), str(row.value["id"])
+    elif format == "wiki" and isinstance(row.value, dict):  # a page keeps its id whatever dump it comes in
+        name = source.name, f"{source.name}:{row.value['pageid']}"
     return Document(text, row.number, len(raw), name)

@@ -8,12 +8,14 @@ samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from yanmo.text.conversations import CONVERSATIONS
+from yanmo.text.simplify import Conversion
 
-Kind = Literal["web", "encyclopedia", "questions", "verse", "markdown", "code", "general"]
+Kind = Literal["web", "encyclopedia", "wiki", "questions", "verse", "markdown", "code", "general"]
+"""`wiki` is a MediaWiki dump: an encyclopedia whose markup is gone already and whose authors write both scripts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +55,16 @@ class Profile:
     """Whether left-over HTML tags and entities are taken out: never where text speaks about HTML."""
     typography: bool = True
     """Whether full-width letters and digits become ASCII and runs of ！ and ？ are cut to three."""
+    simplify: Conversion = "none"
+    """The OpenCC conversion of `--simplify auto`."""
     private_data: bool = True
     """Whether `--privacy auto` masks telephone numbers, identity cards, bank cards, e-mail and accounts."""
 
 
+ENCYCLOPEDIA = Profile(
+    min_chars=10, min_han=0.2, max_repeated_lines=0.6, max_repeated_text=0.6, web_markup=True, private_data=False
+)
+WIKI = replace(ENCYCLOPEDIA, web_markup=False, simplify="tw2s")
 PROFILES: dict[Kind, Profile] = {
     "web": Profile(
         min_chars=50,
@@ -75,9 +83,8 @@ PROFILES: dict[Kind, Profile] = {
         max_spam=0.02,
         web_markup=True,
     ),
-    "encyclopedia": Profile(
-        min_chars=10, min_han=0.2, max_repeated_lines=0.6, max_repeated_text=0.6, web_markup=True, private_data=False
-    ),
+    "encyclopedia": ENCYCLOPEDIA,
+    "wiki": WIKI,
     "questions": Profile(min_chars=4, min_han=0.2, max_repeated_text=0.8, web_markup=True),
     "verse": Profile(min_chars=10, min_han=0.4, max_repeated_text=0.8, private_data=False),
     "markdown": Profile(min_chars=10, min_han=0.05, typography=False, private_data=False),
@@ -88,6 +95,8 @@ PROFILES: dict[Kind, Profile] = {
 
 def kind_of_format(format: str) -> Kind:
     """What kind of source a format (of `adapters.DOCUMENTS`) is; general unless the format alone tells."""
-    if format in ("wiki", "wiki-cn", "baidubaike"):
+    if format == "wiki":
+        return "wiki"
+    if format in ("wiki-cn", "baidubaike"):
         return "encyclopedia"
     return "questions" if format in CONVERSATIONS else "general"

@@ -73,10 +73,13 @@ def read_blocks(
     """The file in blocks, in order; the cheap half of reading.
 
     `start` and `stop` confine it to those bytes of a plain file of lines (which are then numbered from 1), or to
-    those row groups of a Parquet file (whose rows keep their numbers).
+    those row groups of a Parquet file (whose rows keep their numbers). Wiki dumps: see `wiki.dump.page_ends`.
     """
     if source.layout == "parquet":
         yield from _parquet_blocks(source, columns, start, stop)
+        return
+    if source.layout == "wiki":
+        yield from _dump().page_blocks(source, start, stop)
         return
     with Stream(source.path, start, stop) as stream:
 
@@ -101,10 +104,20 @@ def block_rows(block: Block, source: Source) -> Iterator[Row | Broken]:
     if isinstance(block.data, list):
         yield from block.data
         return
+    if source.layout == "wiki":
+        yield from _dump().page_rows(block.data, block.first, source)
+        return
     parse = _parse_object if source.layout == "jsonl" else _parse_text
     for number, line in enumerate(block.data.split(b"\n"), block.first):
         if line.strip():
             yield parse(number, line, source)
+
+
+def _dump() -> Any:
+    """The reader of wiki dumps; it makes rows and blocks, so it imports this file."""
+    from yanmo.text.wiki import dump
+
+    return dump
 
 
 def _gather(rows: Iterable[Row | Broken], position: Callable[[int], int]) -> Iterator[Block]:

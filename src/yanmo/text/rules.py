@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from yanmo.text import classifier
-from yanmo.text.blocklist import SPAM, blocked
-from yanmo.text.boilerplate import no_promotion, without_boilerplate
+from yanmo.text.blocklist import ADVERTISEMENT, SPAM, Blocklist, blocked
+from yanmo.text.boilerplate import without_boilerplate
 from yanmo.text.contamination import decontamination
 from yanmo.text.kinds import PROFILES, Kind, Profile, kind_of_format
 from yanmo.text.markup import plain
@@ -22,6 +22,7 @@ from yanmo.text.phrases import read_phrases
 from yanmo.text.privacy import mask_private_data
 from yanmo.text.quality import length, proportions
 from yanmo.text.repetition import repetition
+from yanmo.text.simplify import simplifier
 from yanmo.text.sources import find_files
 from yanmo.text.step import Step, settled
 from yanmo.text.typography import ascii_letters, short_runs
@@ -42,6 +43,10 @@ class Rules:
     privacy: Literal["auto", "mask", "keep"] = "auto"
     """Telephone numbers, identity cards, bank cards, e-mail, QQ, WeChat and IP addresses. mask: a word such as
     <电话> in their place; keep: as they are; auto: mask, but keep in encyclopedias, verse, Markdown and code."""
+    simplify: Literal["auto", "none", "t2s", "tw2s", "tw2sp", "hk2s"] = "auto"
+    """Traditional characters to simplified with OpenCC; code and lines in Japanese stay. t2s: characters; tw2s and
+    hk2s: also the forms of Taiwan and Hong Kong (看著 to 看着); tw2sp: also words (軟體 to 软件), with mistakes;
+    auto: tw2s for wiki dumps, none for all others."""
     blocklist: Path | None = None
     """A file of words, one a line. A document full of them is removed (blocked); --max-blocked says how full."""
     max_blocked: float = 0.01
@@ -81,7 +86,8 @@ class Rules:
 
 def source_kind(rules: Rules, format: str) -> Kind:
     """The kind of a source whose rows have this format."""
-    return kind_of_format(format) if rules.kind == "auto" else rules.kind
+    known = kind_of_format(format)
+    return known if rules.kind == "auto" or (known, rules.kind) == ("wiki", "encyclopedia") else rules.kind
 
 
 def document_steps(rules: Rules, kind: Kind) -> tuple[Step, ...]:
@@ -93,23 +99,34 @@ def document_steps(rules: Rules, kind: Kind) -> tuple[Step, ...]:
     profile = PROFILES[kind]
     shortest = profile.min_chars if rules.min_chars is None else rules.min_chars
     least_han = profile.min_han if rules.min_han is None else rules.min_han
+    conversion = profile.simplify if rules.simplify == "auto" else rules.simplify
     steps = [
+        simplifier(conversion),  # once, and before all others: what a page has fixed is marked, and the marks go
         settled(rewriting_steps(rules, profile)),
         length(shortest, rules.max_chars),
         proportions(profile, least_han),
     ]
-    if profile.max_promotion is not None:
-        steps.append(no_promotion(profile.max_promotion))
-    if profile.max_spam is not None:
-        steps.append(blocked(SPAM, profile.max_spam, "spam"))
-    if rules.blocklist is not None:
-        steps.append(blocked(read_phrases(rules.blocklist), rules.max_blocked, "blocked"))
+    lists = block_lists(rules, profile)
+    if lists:
+        steps.append(blocked(lists))
     steps.append(repetition(profile))
     if rules.quality_model is not None:
         steps.append(classifier.good_enough(classifier.load(rules.quality_model), rules.min_quality))
     if rules.decontaminate:
         steps.append(decontamination(rules.decontaminate))
     return tuple(steps)
+
+
+def block_lists(rules: Rules, profile: Profile) -> list[Blocklist]:
+    """The lists that apply; the user's last, since a phrase counts for the last list that has it."""
+    lists = []
+    if profile.max_promotion is not None:
+        lists.append(Blocklist("advertisement", ADVERTISEMENT, profile.max_promotion, fewest=3))
+    if profile.max_spam is not None:
+        lists.append(Blocklist("spam", SPAM, profile.max_spam, fewest=2))
+    if rules.blocklist is not None:
+        lists.append(Blocklist("blocked", read_phrases(rules.blocklist), rules.max_blocked))
+    return lists
 
 
 def rewriting_steps(rules: Rules, profile: Profile) -> list[Step]:

@@ -16,9 +16,9 @@ from yanmo.text.streams import Stream
 
 Encoding = Literal["auto", "utf-8", "gb18030"]
 TxtDocuments = Literal["file", "line", "paragraph"]
-Layout = Literal["jsonl", "array", "objects", "csv", "txt", "parquet"]
+Layout = Literal["jsonl", "array", "objects", "csv", "txt", "parquet", "wiki"]
 
-KINDS = (".txt", ".json", ".jsonl", ".csv", ".parquet")
+KINDS = (".txt", ".json", ".jsonl", ".csv", ".parquet", ".xml")
 COMPRESSIONS = (".gz", ".bz2", ".zst", ".xz")
 ARCHIVES = {".zip": "unzip", ".7z": "7z x", ".rar": "unrar x", ".tar": "tar xf", ".tgz": "tar xf"}
 WRAPPERS = ("data", "RECORDS", "records", "rows", "items", "examples", "instances", "list", "result")
@@ -48,9 +48,10 @@ class Source:
     """Where an array's elements are, as ijson writes it: "data.item" for `{"data": [...]}`."""
 
     def place(self, number: int) -> str:
-        """`file:line` where lines can be counted, `file row number` elsewhere."""
-        by_line = self.layout in ("jsonl", "csv", "txt")
-        return f"{self.path}:{number}" if by_line else f"{self.path} row {number}"
+        """`file:line` where lines can be counted, `file row number` elsewhere, `file page number` in a wiki dump."""
+        if self.layout in ("jsonl", "csv", "txt"):
+            return f"{self.path}:{number}"
+        return f"{self.path} {'page' if self.layout == 'wiki' else 'row'} {number}"
 
 
 def kind_of(path: Path) -> str | None:
@@ -126,7 +127,7 @@ def look(
 ) -> Source:
     """Find out a file's layout and encoding from its first 64 kB.
 
-    Raises: ValueError: the kind is unknown, or the text is UTF-16.
+    Raises: ValueError: the kind is unknown, the text is UTF-16, or the XML is no wiki dump.
     """
     kind = kind_of(path)
     if kind is None:
@@ -138,9 +139,12 @@ def look(
     else:
         with Stream(path) as stream:
             head = stream.peek(HEAD)
+        if kind == ".xml" and head and not (b"<mediawiki" in head or b"<page>" in head):
+            raise ValueError(f"{path}: XML, but not a MediaWiki dump, which begins with <mediawiki")
         if utf16 := _utf16(head):
             raise ValueError(f"{path}: {utf16} text; convert it first: iconv -f {utf16} -t UTF-8")
-        layout = "txt" if kind == ".txt" else "csv" if kind == ".csv" else _json_layout(head)
+        known: dict[str, Layout] = {".txt": "txt", ".csv": "csv", ".xml": "wiki"}
+        layout = known.get(kind) or _json_layout(head)
         found = detect_encoding(head) if encoding == "auto" else encoding
         if layout == "array" and (wrapper := _wrapper(head)):
             items = f"{wrapper}.item"

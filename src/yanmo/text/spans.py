@@ -1,9 +1,9 @@
 """How inputs are cut into spans and pieces: what one process cleans at a time, and what a kill costs.
 
-A span is a range of lines of a plain file, some row groups of a Parquet file, several small files, or one large
-file that can only be read from its start (compressed, CSV, a JSON array). Reading a span gives pieces of bounded
-size, nearly always one; the file that cannot be entered in the middle gives many. Both cuts follow from the
-inputs and one size alone, never from the number of processes, so the output cannot depend on it either.
+A span is a range of lines of a plain file, some row groups of a Parquet file, some pages of a wiki dump, several small
+files, or one large file that can only be read from its start (compressed, CSV, a JSON array). Reading a span gives
+pieces of bounded size, nearly always one; the file that cannot be entered in the middle gives many. Both cuts follow
+from the inputs and one size alone, never from the number of processes, so the output cannot depend on it either.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.readers import Block, read_blocks
 from yanmo.text.sources import COMPRESSIONS, Source
 from yanmo.text.streams import CHUNK
+from yanmo.text.wiki.dump import page_ends
 
 COMPRESSED = 4
 """Compressed text is taken to be this many times as long: zstd, gzip and bzip2 reach 2 to 4 on Chinese."""
 
 
 class Range(NamedTuple):
-    """Part of a source: bytes of a plain file that begin and end at a line's end, or row groups; None is the end."""
+    """Part of a source: bytes of a plain file from a line's end to another, bytes of a wiki dump (`dump.page_ends`),
+    or row groups; None is the end."""
 
     source: int
     start: int = 0
@@ -88,7 +90,12 @@ def plan_spans(sources: Sequence[Source], size: int) -> list[Span]:
 
 def _cut(index: int, source: Source, length: int, size: int) -> Iterator[Span]:
     """A large file in spans."""
-    if source.path.suffix in COMPRESSIONS:
+    ends: list[int] | None
+    if source.layout == "wiki":
+        ratio = COMPRESSED if source.path.suffix in COMPRESSIONS else 1
+        ends = [*page_ends(source, (size - size // 8) // ratio), length]
+        ends = ends if len(ends) > 1 else None
+    elif source.path.suffix in COMPRESSIONS:
         ends = None
     elif source.layout == "parquet":
         ends = _row_group_ends(source.path, size)

@@ -53,6 +53,7 @@ from yanmo.text.shards import (
 from yanmo.text.sources import Source
 from yanmo.text.spans import Piece, read_pieces
 from yanmo.text.step import Drop
+from yanmo.text.wiki.dump import pages_until
 
 DOCUMENTS, REMOVED, KEYS, ROWS, WRITTEN = "documents.jsonl.zst", "removed.jsonl.zst", "keys", "rows.npy", "written.json"
 DUPLICATES, PARTS = "duplicates.npy", "parts.json"
@@ -113,9 +114,11 @@ def clean_piece(out: Path, piece: Piece) -> Counts:
 
 
 def lines_until(block: Block, source: Source) -> int:
-    """Lines of its range up to a block's end; 0 for a Parquet file, whose rows have their numbers already."""
+    """Lines or pages of its range up to a block's end; 0 for a Parquet file, whose rows have their numbers already."""
     if source.layout == "parquet":
         return 0
+    if source.layout == "wiki":
+        return pages_until(block)
     return block.first + (block.data.count(b"\n") if isinstance(block.data, bytes) else 0)
 
 

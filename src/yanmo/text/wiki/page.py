@@ -1,0 +1,47 @@
+"""What is known about a page while its text is made, and the characters that stand for something on the way.
+
+They are Unicode noncharacters, meant for use inside a program; a page that has some loses them first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from yanmo.text.simplify import KEEP, KEPT
+
+STASH = "\ufdd4"
+"""STASH number STASH: text that no other rule may touch, put back at the end."""
+PIPE = "\ufdd5"
+"""A | that is text, or comes out of a template: it parts no arguments."""
+HOLE = "\ufdd6"
+"""Where a template has left nothing."""
+RESERVED = re.compile(f"[{KEEP}-{HOLE}]")
+STASHED = re.compile(f"{STASH}([0-9]+){STASH}")
+
+
+@dataclass
+class Page:
+    title: str
+    shown_title: str | None = None
+    """The title that the page itself gives: `-{T|...}-` or noteTA's T."""
+    words: dict[str, str] = field(default_factory=dict)
+    """The page's own conversion rules: another region's word -> the mainland's."""
+    disambiguation: bool = False
+    _stash: list[str] = field(default_factory=list)
+
+    def stash(self, text: str) -> str:
+        """What to write in place of `text` until `restore`."""
+        self._stash.append(text)
+        return f"{STASH}{len(self._stash) - 1}{STASH}"
+
+    def restore(self, text: str) -> str:
+        """`text` with all that was stashed in it; nowiki in a formula's neighbour is never nested."""
+        show: Callable[[re.Match[str]], str] = lambda match: self._stash[int(match[1])]  # noqa: E731
+        return STASHED.sub(show, text) if self._stash else text
+
+
+def kept(text: str) -> str:
+    """`text` that conversion to simplified characters must leave alone."""
+    return f"{KEEP}{text}{KEPT}" if text else ""
