@@ -77,6 +77,7 @@ class Examined:
     rejected: Bad = field(default_factory=Bad)
     """Rows that can be read, but are not what the use asks for."""
     pairs: int = 0
+    unfit_pairs: Counter[str] = field(default_factory=Counter)
     turns: Counter[int] = field(default_factory=Counter)
     """Conversations by their number of questions."""
     encodings: Counter[str] = field(default_factory=Counter)
@@ -98,6 +99,16 @@ class Examined:
     @property
     def share_read(self) -> float:
         return 1.0 if self.whole else min(1.0, max(self.position, 1) / max(self.size, 1))
+
+    @property
+    def han_share(self) -> float:
+        """Of the visible characters."""
+        return self.han / max(self.visible, 1)
+
+    @property
+    def traditional_share(self) -> float | None:
+        """Of the characters that only one of the two ways of writing has; None if there are none."""
+        return self.traditional / telling if (telling := self.traditional + self.simplified) else None
 
     def length_quantiles(self) -> list[int]:
         return [round(value) for value in np.quantile(self.lengths or [0], LENGTHS)]
@@ -186,12 +197,14 @@ def _parts(found: Examined, row: RowKeys) -> list[Said] | Drop:
     pairs = PREFERENCES[found.format].read(row)
     if isinstance(pairs, Drop):
         return pairs
-    good = [pair for pair in map(checked_pair, pairs) if isinstance(pair, Preference)]
+    good: list[Preference] = []
+    drops: list[Drop] = []
+    for pair in map(checked_pair, pairs):
+        good.append(pair) if isinstance(pair, Preference) else drops.append(pair)
     if not good:
-        drop = checked_pair(pairs[0])
-        assert isinstance(drop, Drop)
-        return drop
+        return drops[0]
     found.pairs += len(good)
+    found.unfit_pairs.update(drop.reason for drop in drops)
     asked = [Said(message["role"], message["content"]) for message in good[0].messages]
     return [*asked, Said("chosen", good[0].chosen), Said("rejected", good[0].rejected)]
 

@@ -248,7 +248,10 @@ def one_turn(
             return answered
         return [*asked, said("assistant", answered)]
 
-    return Format((*mark, *question, answer), read, (*optional, "history", "system", "tools"), **about)
+    def looks(row: RowKeys) -> bool:
+        return not isinstance(row[answer], list)  # several answers are a ranking
+
+    return Format((*mark, *question, answer), read, (*optional, "history", "system", "tools"), looks, **about)
 
 
 def asked_in(row: RowKeys, question: tuple[str, ...], optional: tuple[str, ...] = ()) -> list[Message] | Drop:
@@ -318,7 +321,6 @@ ALPACA = one_turn(
     ("instruction",),
     "output",
     ("input",),
-    looks=lambda row: not isinstance(row["output"], list),
     corpora=(
         *("alpaca-zh", "belle", "belle-0.5m", "belle-1m", "belle-2m", "belle-generated-chat", "belle-school-math"),
         *("shibing624-medical-finetune", "oaast-sft"),
