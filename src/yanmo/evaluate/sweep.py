@@ -25,7 +25,8 @@ from yanmo.model.config import ModelConfig
 
 LAYERS = 4
 HEAD = 32
-"""Width of a head; the model's width is a multiple of it."""
+"""Width of a head; as many as together come nearest the model's width."""
+WIDTH_STEP = 8
 FFN = 8 / 3
 """Width of the feed-forward layer over the model's, as near as equal parameters allow."""
 FFN_STEP = 8
@@ -62,7 +63,7 @@ def shape(parameters: int, vocab_size: int) -> ModelConfig:
     """
     rows = -(-vocab_size // 64) * 64
     shapes = []
-    for hidden in range(HEAD, 4096, HEAD):
+    for hidden in range(HEAD, 4096, WIDTH_STEP):
         left = parameters - _config(rows, hidden, 0).parameter_count()
         ffn = round(left / (3 * LAYERS * hidden * FFN_STEP)) * FFN_STEP
         config = _config(rows, hidden, ffn)
@@ -83,7 +84,8 @@ def _config(rows: int, hidden: int, ffn: int) -> ModelConfig:
         hidden_size=hidden,
         intermediate_size=ffn,
         num_hidden_layers=LAYERS,
-        num_attention_heads=hidden // HEAD,
+        num_attention_heads=round(hidden / HEAD),
+        head_dim=HEAD,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=False,
     )
@@ -157,6 +159,7 @@ def recipe(
                     "intermediate-size": config.ffn_size,
                     "num-hidden-layers": config.num_hidden_layers,
                     "num-attention-heads": config.num_attention_heads,
+                    "head-dim": HEAD,
                 },
                 "train": {"steps": trial.steps, "batch-size": BATCH, "sequence-length": CONTEXT, "seed": seed},
                 "samples": [],
