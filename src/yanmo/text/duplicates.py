@@ -29,7 +29,7 @@ import numpy as np
 
 from yanmo.core.files import atomic_open
 from yanmo.text.fold import batches, fold_all, folded_hashes, letters_of
-from yanmo.text.minhash import NONE, Banding, Sets, band_hashes, banding, shingle_sets
+from yanmo.text.minhash import NONE, Banding, Sets, band_hashes, banding, distinct, shingle_sets
 
 CROWD = 16
 """In a band, a document is compared with the first 16 that are equal there. More are equal only in large families
@@ -216,7 +216,7 @@ class _Candidates:
         self._ends = [0]
 
     def add(self, pairs: np.ndarray) -> None:
-        pairs = np.unique(pairs)
+        pairs = distinct(pairs)
         self._stream.write(pairs.data)
         self._ends.append(self._ends[-1] + len(pairs))
 
@@ -239,7 +239,7 @@ class _Candidates:
         """The different pairs whose later document is one of first..last: later and earlier ones, in that order."""
         bounds = np.array([first, last + 1], np.uint64) << np.uint64(32)
         parts = [piece[slice(*np.searchsorted(piece, bounds))] for piece in self._pieces]
-        pairs = np.unique(np.concatenate([np.empty(0, np.uint64), *parts]))
+        pairs = distinct(np.concatenate([np.empty(0, np.uint64), *parts]))
         return _later(pairs), _earlier(pairs)
 
 
