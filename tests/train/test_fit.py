@@ -111,7 +111,7 @@ def test_a_batch_may_say_what_its_rows_count_for(tmp_path: Path) -> None:
     batch = tiny_batches().batch(0) | {"count": torch.tensor([1, 2, 0, 2])}
     settings = replace(SETTINGS, micro_batch_size=3)
     model = tiny_model()
-    total = float(next_token_loss(model, batch)[0])
+    total = float(next_token_loss(model, batch)[0].detach())
     step = train_step(model, loss, batch, build_optimizers(model, settings), settings, Progress())
     assert step.loss == pytest.approx(total / 5, rel=1e-5)
     assert step.figures == {"rows": pytest.approx(3.0)}

@@ -49,11 +49,14 @@ FP16_SCALE, FP16_GROWTH = 2.0**16, 2000
 
 @dataclass
 class Hooks:
-    """What a stage does now and then. `validate` gives figures to log, the most telling first; `save` writes a
-    checkpoint."""
+    """What a stage does now and then."""
 
     validate: Callable[[bool], dict[str, float]]
+    """(whether this is the last time) -> figures to log, the most telling first. May find the step the best so far."""
     save: Callable[[Progress], None]
+    """Writes a checkpoint."""
+    enough: Callable[[dict[str, float]], str | None] = lambda figures: None
+    """Figures -> why to stop here, or None."""
 
 
 def fit(
@@ -88,12 +91,18 @@ def fit(
             if unlucky == PATIENCE:
                 raise Failure(_nan_advice(progress, step.loss))
             meter.step(run, bar, step)
-            last = progress.step == total
+            last, reason = progress.step == total, None
             if last or _due(settings.eval_every, progress.step):
                 figures = hooks.validate(last)
                 meter.validated(run, bar, figures)
-            if last or stop or _due(settings.save_every, progress.step):
-                _save(hooks, progress, run, must=last or bool(stop))
+                reason = hooks.enough(figures)
+            best = progress.best_step == progress.step
+            if last or stop or reason or best or _due(settings.save_every, progress.step):
+                _save(hooks, progress, run, must=last or bool(stop) or bool(reason))
+            if reason:
+                run.say(f"stopped at step {progress.step}: {reason}")
+                run.report["stopped"] = reason
+                break
             if stop and not last:
                 _leave(stop, run, progress)
     run.report |= meter.summary()

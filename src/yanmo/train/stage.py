@@ -23,7 +23,16 @@ from yanmo.train.optimizers import build_optimizers
 from yanmo.train.plot import plot_loss
 from yanmo.train.schedule import Schedule, finishing, make_schedule
 from yanmo.train.settings import TrainSettings
-from yanmo.train.state import Progress, checkpoints, damage, latest_checkpoint, load_state, save_checkpoint
+from yanmo.train.state import (
+    Progress,
+    checkpoint_path,
+    checkpoints,
+    damage,
+    latest_checkpoint,
+    load_state,
+    publish,
+    save_checkpoint,
+)
 
 FINAL_EVAL_FACTOR = 8
 """How many times --train.eval-tokens the last validation may score."""
@@ -49,6 +58,10 @@ class Stage:
     first; none where nothing is held out."""
     samples: Callable[[Transformer], list[dict[str, str]]]
     """Prompts and what the finished model says to them."""
+    score: Callable[[dict[str, float]], float] | None = None
+    """Held-out figures -> how good the model is. With it the run ends with its best checkpoint, not its last."""
+    enough: Callable[[dict[str, float]], str | None] = lambda figures: None
+    """Held-out figures -> why to stop early, or None."""
     finish: Path | None = None
     """A trunk's directory or checkpoint to anneal from, instead of `build`."""
 
@@ -82,13 +95,31 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
         model.eval()
         figures = stage.validate(model, wanted, rows_at_once(settings))
         model.train()
+        if stage.score and figures:
+            score = stage.score(figures)
+            if progress.best_score is None or score > progress.best_score:
+                progress.best_step, progress.best_score = progress.step, score
         return figures
 
     def save(progress: Progress) -> None:
         save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep)
 
-    fit(model, stage.loss, stage.batches, optimizers, schedule, settings, progress, Hooks(validate, save), run)
+    hooks = Hooks(validate, save, stage.enough)
+    fit(model, stage.loss, stage.batches, optimizers, schedule, settings, progress, hooks, run)
+    if progress.best_step is not None and progress.best_step != progress.step:
+        model = go_back(run, progress, model)
     conclude(stage, run, model)
+    return model
+
+
+def go_back(run: Run, progress: Progress, last: Transformer) -> Transformer:
+    """The best checkpoint instead of the last one: as the model, and as what the output directory shows."""
+    best = checkpoint_path(run.path, progress.best_step or 0)
+    run.say(f"validation was best at step {progress.best_step}; {run.path} holds that model, not the last")
+    run.report["best_step"] = progress.best_step
+    publish(best, run.path)
+    model = load_model(best).to(last.lm_head.weight.device)
+    model.compute_dtype = last.compute_dtype
     return model
 
 

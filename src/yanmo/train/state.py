@@ -48,6 +48,9 @@ class Progress:
     """The trunk's step from which this run anneals, if it does."""
     finish_peak: float = 1.0
     """The trunk's multiplier at that step."""
+    best_step: int | None = None
+    """Where validation was best, if the stage keeps the best instead of the last."""
+    best_score: float | None = None
 
 
 def checkpoint_path(out: Path, step: int) -> Path:
@@ -62,7 +65,10 @@ def save_checkpoint(
     tokenizer: Path,
     keep: int,
 ) -> Path:
-    """Write a checkpoint, then remove all but the newest `keep`. Raises: OSError: nothing older is touched."""
+    """Write a checkpoint, then remove all but the best and the newest `keep`.
+
+    Raises: OSError: nothing older is touched.
+    """
     final = checkpoint_path(out, progress.step)
     if not final.exists():
         temporary = final.with_name(f".{final.name}.tmp")
@@ -76,7 +82,8 @@ def save_checkpoint(
         os.rename(temporary, final)
         fsync_directory(final.parent)
     for old in checkpoints(out)[keep:]:
-        shutil.rmtree(old)
+        if progress.best_step is None or old != checkpoint_path(out, progress.best_step):
+            shutil.rmtree(old)
     for leftover in (out / "state").glob(".step-*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)
     publish(final, out)
