@@ -29,7 +29,7 @@ def test_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     printed = capsys.readouterr().out
     assert "conversations, format sharegpt" in printed
     assert f"yanmo sft --init MODEL --data {path}" in printed
-    assert "assistant   您好。" in printed and "4 equal an earlier one" in printed
+    assert "assistant     您好。" in printed and "4 equal an earlier one" in printed
     assert all(
         cell_len(line) <= 80 for line in printed.splitlines() if "yanmo" not in line and str(tmp_path) not in line
     )
@@ -72,6 +72,10 @@ def test_an_unknown_format_says_how_to_use_it(tmp_path: Path, capsys: pytest.Cap
     assert cli.run(["doctor", str(path)]) == 2
     printed = "".join(capsys.readouterr().out.split())
     assert "--formattext=正文" in printed and "nearest:" in printed and "编号:int7" in printed
+    assert cli.run(["doctor", str(path), "--format", "text=正文"]) == 0
+    assert f"yanmo clean --inputs {path} --format text=正文" in capsys.readouterr().out
+    assert cli.run(["doctor", str(path), "--format", "baidubaik"]) == 2
+    assert "did you mean baidubaike" in capsys.readouterr().err
 
 
 def test_one_bad_file_does_not_hide_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +97,13 @@ def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str], tokenizer_d
 
 
 def test_the_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = {"torch": "2.12", "cuda": None, "gpus": [], "mps": False, "flops": {"fp32": 2e10, "bf16": 9e10}}
+    facts: dict[str, object] = {
+        "torch": "2.12",
+        "cuda": None,
+        "gpus": [],
+        "mps": False,
+        "flops": {"fp32": 2e10, "bf16": 9e10},
+    }
     monkeypatch.setattr(machine, "PROBE", f"print({json.dumps(json.dumps(facts))})")
     assert cli.run(["doctor"]) == 0
     printed = capsys.readouterr().out

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from yanmo.data.artefacts import Artefact
     from yanmo.text.examine import Examined, Said
 
-LABEL = 12
+LABEL = 14
 """Columns of the names on the left."""
 DOCUMENT_LINES, MESSAGE_LINES = 4, 2
 FOLDER_FILES = 8
-"""Files of a folder that are looked at."""
+"""Files of a folder that are looked at, in equal parts of what is read."""
 FEW = 0.2
 """With fewer Han characters than this, `clean` would remove most documents by default."""
 MUCH = 0.3
@@ -59,6 +59,8 @@ class Settings(CommandSettings):
     """Files and directories to look at; they may also be written without --inputs. None: the machine."""
     encoding: Encoding = "auto"
     """Character encoding of text, CSV and JSON files; auto looks at the bytes."""
+    format: str = "auto"
+    """Name of the rows' format, or which key means what (text=KEY, or question=KEY,answer=KEY); auto looks."""
     read_mb: int = 32
     """About how much of a file's text is read; the rest is estimated."""
     all: bool = False
@@ -139,14 +141,16 @@ def look_at_files(settings: Settings, run: Run) -> list[str]:
             show_artefact(run, path, artefact)
             reports.append({"path": str(path), "kind": artefact.kind, **dict(artefact.facts)})
             problems += [f"{path}: {problem.removeprefix(f'{path}: ')}" for problem in artefact.problems[:1]]
-        if artefact is None or artefact.kind.startswith("documents"):
-            problems += look_at_text(path, settings, run, reports)
+        if artefact is None:
+            problems += look_at_text(path, settings, run, reports, FOLDER_FILES)
+        elif artefact.kind.startswith("documents"):  # what `clean` wrote: its parts are all alike
+            problems += look_at_text(path, settings, run, reports, 1)
     run.report["files"] = reports
     return problems
 
 
-def look_at_text(path: Path, settings: Settings, run: Run, reports: list[dict[str, Any]]) -> list[str]:
-    """A text file, or the files of a folder, of which only the first are looked at."""
+def look_at_text(path: Path, settings: Settings, run: Run, reports: list[dict[str, Any]], most: int) -> list[str]:
+    """A text file, or the first `most` files of a folder; gives what makes one useless."""
     from yanmo.text.examine import examine
 
     try:
@@ -156,13 +160,15 @@ def look_at_text(path: Path, settings: Settings, run: Run, reports: list[dict[st
         return [f"{error}"]
     if path.is_dir():
         size = sum(file.stat().st_size for file, _ in files)
-        first = f"; the first {FOLDER_FILES} are:" if len(files) > FOLDER_FILES else ""
+        first = f"; the first {most} are:" if len(files) > most else ""
         run.say(f"{path}: a folder with {len(files):,} files, {megabytes(size)}{first}")
+    files = files[:most]
+    # A Han character is three bytes.
+    limit = None if settings.all else settings.read_mb * 1_000_000 // 3 // len(files)
     problems: list[str] = []
-    for file, name in files[:FOLDER_FILES]:
-        limit = None if settings.all else settings.read_mb * 1_000_000 // 3  # a Han character is three bytes
+    for file, name in files:
         try:
-            found = examine(file, name, settings.encoding, limit)
+            found = examine(file, name, settings.encoding, settings.format, limit)
         except ValueError as error:
             run.say(f"{error}")
             problems.append(f"{error}")
@@ -186,7 +192,10 @@ def show_text(run: Run, path: Path, found: Examined) -> list[str]:
         show_row(console, place, parts)
     advice = next_steps(path, found)
     show_next(console, advice)
-    return [] if advice else [f"{path}: {useless(found)}"]
+    if advice:
+        return []
+    console.print(Text.assemble(("no use".ljust(LABEL), "bold red"), useless(found)), soft_wrap=True)
+    return [f"{path}: {useless(found)}"]
 
 
 def useless(found: Examined) -> str:
@@ -194,7 +203,7 @@ def useless(found: Examined) -> str:
     if not found.rows:
         return "no rows; the file is empty"
     if found.use is None and found.rows > found.broken.count:
-        return "unknown format; say which key means what with --format, as shown above"
+        return "unknown format; say which key means what with --format"
     bad = found.broken if found.broken.count >= found.rejected.count else found.rejected
     return f"{bad.count:,} of {found.rows:,} rows are no use: {bad.first[0]}"
 
@@ -208,9 +217,9 @@ def what_it_is(path: Path, found: Examined) -> list[tuple[str, str]]:
     facts = []
     if found.use is not None:
         known = USES[found.use][found.format]
-        corpora = f", as {', '.join(known.corpora[:4])}" if known.corpora else ""
+        corpora = f", as {', '.join(known.corpora[:4])}" if known.corpora and source.layout != "txt" else ""
         facts.append(("is", f"{found.use}, format {found.format}{corpora}"))
-        if source.layout != "txt":
+        if source.layout not in ("txt", "wiki"):
             facts.append(("because of", f"its keys {', '.join(known.keys)}"))
     encodings = [f"{name.upper()} {number:,}" for name, number in found.encodings.most_common()]
     encoding = ", ".join(encodings) if len(encodings) > 1 else source.encoding.upper()
@@ -240,8 +249,8 @@ def how_it_is(found: Examined) -> list[tuple[str, str]]:
         facts.append(("turns", most))
     low, short, middle, long, high = found.length_quantiles()
     characters = found.characters
-    tokens = ", ".join(
-        f"{short_number(characters / ratio / found.share_read)} at a vocabulary of {size}"
+    tokens = " or ".join(
+        f"{short_number(characters / ratio / found.share_read)} with {size} entries"
         for size, ratio in CHARACTERS_PER_TOKEN.items()
     )
     return [
@@ -269,8 +278,11 @@ def show_unknown(console: Console, found: Examined) -> None:
     from yanmo.text.examine import USES
     from yanmo.text.formats import nearest
 
-    for key, example in found.keys.items():
-        show_facts(console, [("key", one_line(f"{key}: {example or 'always empty'}"))], cut=True)
+    room = max(20, console.width - LABEL)
+    show_facts(
+        console,
+        [("key", cut(f"{key}: {example or 'always empty'}", room, 1)[0]) for key, example in found.keys.items()],
+    )
     for use, formats in USES.items():
         near = "; ".join(
             f"{name} lacks {', '.join(missing)}" for name, missing in nearest(list(found.keys), formats, 2)
@@ -278,13 +290,11 @@ def show_unknown(console: Console, found: Examined) -> None:
         show_facts(console, [(use, f"nearest: {near}")])
     longest = max(found.keys, key=lambda key: len(found.keys[key]) * found.keys[key].startswith("str"), default="KEY")
     path = found.source.path
-    show_facts(
-        console,
-        [
-            ("use it so", f"yanmo clean --inputs {path} --format text={longest}   (title=KEY may follow a comma)"),
-            ("", f"yanmo sft --init MODEL --data {path} --format question=KEY,answer=KEY"),
-        ],
-    )
+    for label, command in (
+        ("use it with", f"yanmo clean --inputs {path} --format text={longest}   (,title=KEY may follow)"),
+        ("or with", f"yanmo sft --init MODEL --data {path} --format question=KEY,answer=KEY"),
+    ):
+        console.print(Text.assemble((label.ljust(LABEL), "dim"), command), soft_wrap=True)
 
 
 def next_steps(path: Path, found: Examined) -> list[str]:
@@ -293,7 +303,8 @@ def next_steps(path: Path, found: Examined) -> list[str]:
     bad = found.broken.count if redirects else found.broken.count + found.rejected.count
     if found.use is None or not found.lengths or bad * 2 >= found.rows:
         return []
-    clean = f"yanmo clean --inputs {path} --out runs/clean"
+    own = f" --format {found.format}" if "=" in found.format else ""
+    clean = f"yanmo clean --inputs {path}{own} --out runs/clean"
     if found.format == "documents":
         return [
             f"yanmo tokenizer --inputs {path} --out runs/tokenizer",
@@ -305,12 +316,13 @@ def next_steps(path: Path, found: Examined) -> list[str]:
             f"{clean.replace(str(path), 'CORPUS')} --decontaminate {path}   (a test: measure by it, train without it)"
         )
     elif found.use == "preferences" and "dpo" in COMMANDS:
-        steps.append(f"yanmo dpo --init MODEL --data {path} --out runs/dpo")
+        steps.append(f"yanmo dpo --init MODEL --data {path}{own} --out runs/dpo")
     elif found.use == "preferences":
         steps.append(f"{clean}   (question and better answer as text; {NOT_YET})")
     elif found.use == "conversations":
-        steps.append(f"yanmo sft --init MODEL --data {path} --out runs/sft")
-        steps.append(f"{clean}   (as text to pretrain on)")
+        steps.append(f"yanmo sft --init MODEL --data {path}{own} --out runs/sft")
+        if not own:
+            steps.append(f"{clean}   (as text to pretrain on)")
     else:
         steps.append(clean + text_advice(found))
     return steps
@@ -374,11 +386,11 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "·" for character in shown)
 
 
-def show_facts(console: Console, facts: Sequence[tuple[str, str]], cut: bool = False) -> None:
-    """Names and values in two columns, long values folded under themselves or cut."""
-    grid = Table.grid(padding=(0, 0))
-    grid.add_column(width=LABEL, no_wrap=True)
-    grid.add_column(overflow="ellipsis" if cut else "fold", no_wrap=cut)
+def show_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
+    """Names and values in two columns, long values folded under themselves."""
+    grid = Table.grid()
+    grid.add_column(min_width=LABEL, no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in facts:
         grid.add_row(Text(name, "dim"), Text(one_line(value)))
     console.print(grid)

@@ -19,7 +19,7 @@ from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.characters import composition
 from yanmo.text.conversations import CONVERSATIONS, checked
 from yanmo.text.fold import code_points, folded_hash
-from yanmo.text.formats import Formats, RowKeys, common_format
+from yanmo.text.formats import Formats, RowKeys, check_name, common_format
 from yanmo.text.preferences import PREFERENCES, Preference, checked_pair
 from yanmo.text.readers import Broken, Row, block_rows, read_blocks
 from yanmo.text.reading import first_rows
@@ -114,16 +114,18 @@ class Examined:
         return [round(value) for value in np.quantile(self.lengths or [0], LENGTHS)]
 
 
-def examine(path: Path, name: str | None = None, encoding: Encoding = "auto", limit: int | None = None) -> Examined:
+def examine(
+    path: Path, name: str | None = None, encoding: Encoding = "auto", format: str = "auto", limit: int | None = None
+) -> Examined:
     """Read about `limit` characters of a file (None: all of it) and count.
 
-    Raises: ValueError: it is no kind of text file.
+    Raises: ValueError: it is no kind of text file, or there is no format of that name.
     """
     source = look(path, name, encoding, txt_documents="line")
     found = Examined(source, path.stat().st_size)
     rows = first_rows(source)
     found.keys = _examples(rows)
-    uses = [(use, format) for use, formats in USES.items() if (format := common_format(rows, formats))]
+    uses = _uses(rows) if format == "auto" else _uses_named(format)
     if uses:
         found.use, found.format = uses[0]
         found.others = [use for use, _ in uses[1:]]
@@ -137,6 +139,27 @@ def examine(path: Path, name: str | None = None, encoding: Encoding = "auto", li
             break
     else:
         found.whole = True
+    return found
+
+
+def _uses(rows: list[RowKeys]) -> list[tuple[Use, str]]:
+    """What rows can be used as, and their format for it."""
+    return [(use, format) for use, formats in USES.items() if (format := common_format(rows, formats))]
+
+
+def _uses_named(name: str) -> list[tuple[Use, str]]:
+    """What has a format of that name.
+
+    Raises: ValueError: nothing has.
+    """
+    found: list[tuple[Use, str]] = []
+    for use, formats in USES.items():
+        try:
+            found.append((use, check_name(name, formats)))
+        except ValueError as error:
+            problem = error
+    if not found:
+        raise problem
     return found
 
 
