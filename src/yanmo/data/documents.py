@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import xxhash
 
 from yanmo.core.files import read_jsonl
@@ -89,6 +90,13 @@ class ValidationSplit:
             heapq.heappush(self._smallest, -hash)
         elif self.minimum and -hash > self._smallest[0]:
             heapq.heapreplace(self._smallest, -hash)
+
+    def see_all(self, hashes: np.ndarray) -> None:
+        """Count documents by their hashes, uint64."""
+        candidates = np.partition(hashes, self.minimum)[: self.minimum] if len(hashes) > self.minimum else hashes
+        self.documents += len(hashes) - len(candidates)
+        for hash in candidates.tolist():
+            self.see(hash)
 
     def threshold(self) -> int:
         by_fraction = int(self.fraction * HASH_RANGE)

@@ -94,6 +94,12 @@ class Meta:
     train: SplitInfo
     val: SplitInfo
     format: str = FORMAT
+    engine: str = ""
+    """What encoded the texts; its ids are those of Hugging Face's `tokenizers` in any case."""
+    shuffle_seed: int | None = None
+    """None where the documents are in the order of the inputs."""
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    """Figures by source (`yanmo.data.statistics.SourceStatistics`)."""
 
     def splits(self) -> dict[Split, SplitInfo]:
         return {"train": self.train, "val": self.val}
@@ -183,6 +189,8 @@ class ShardWriter:
     def __init__(self, path: Path, tokenizer: Tokenizer, shard_tokens: int = SHARD_TOKENS):
         self.path, self.tokenizer = path, tokenizer
         self.splits = {split: SplitWriter(path, split, tokenizer.vocab_size, shard_tokens) for split in SPLITS}
+        self.origin: dict[str, Any] = {}
+        """What `meta.json` says of the tokens' making: engine, shuffle_seed, sources."""
 
     def __enter__(self) -> ShardWriter:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -201,6 +209,7 @@ class ShardWriter:
             tokenizer=self.tokenizer.fingerprint,
             train=self.splits["train"].close(),
             val=self.splits["val"].close(),
+            **self.origin,
         )
         write_json(self.path / META, asdict(self.meta))
         fsync_directory(self.path)

@@ -36,6 +36,11 @@ class Permutation:
         return (left << half) | right
 
 
+def draws(numbers: np.ndarray, *key: int) -> np.ndarray:
+    """A random uint64 for each of the numbers, a function of number and key."""
+    return _mix(_mix(numbers.astype(np.uint64)) ^ _mix(np.array(_fold(key, ROUNDS), dtype=np.uint64)))
+
+
 def _fold(key: tuple[int, ...], number: int) -> int:
     """A tuple of integers as one 64-bit integer; the order matters."""
     value = 0
