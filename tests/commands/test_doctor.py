@@ -91,7 +91,7 @@ def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str], tokenizer_d
         write(tmp_path / f"{number}.jsonl", [{"text": "文字"}] * 3)
     assert cli.run(["doctor", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "a folder with 10 files" in printed and "7.jsonl" in printed and "8.jsonl" not in printed
+    assert "a folder, 10 files" in printed and "7.jsonl" in printed and "8.jsonl" not in printed
     assert cli.run(["doctor", str(tokenizer_dir)]) == 0
     assert "yanmo pack --inputs" in capsys.readouterr().out
 

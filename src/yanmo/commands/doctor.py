@@ -142,15 +142,20 @@ def look_at_files(settings: Settings, run: Run) -> list[str]:
             reports.append({"path": str(path), "kind": artefact.kind, **dict(artefact.facts)})
             problems += [f"{path}: {problem.removeprefix(f'{path}: ')}" for problem in artefact.problems[:1]]
         if artefact is None:
-            problems += look_at_text(path, settings, run, reports, FOLDER_FILES)
-        elif artefact.kind.startswith("documents"):  # what `clean` wrote: its parts are all alike
-            problems += look_at_text(path, settings, run, reports, 1)
+            problems += look_at_text(path, settings, run, reports)
+        elif artefact.kind.startswith("documents"):
+            problems += look_at_text(path, settings, run, reports, cleaned=True)
     run.report["files"] = reports
     return problems
 
 
-def look_at_text(path: Path, settings: Settings, run: Run, reports: list[dict[str, Any]], most: int) -> list[str]:
-    """A text file, or the first `most` files of a folder; gives what makes one useless."""
+def look_at_text(
+    path: Path, settings: Settings, run: Run, reports: list[dict[str, Any]], cleaned: bool = False
+) -> list[str]:
+    """A text file, or the first files of a folder; gives what makes one useless.
+
+    `cleaned`: the folder is `clean`'s, its parts are all alike, and what to do with it has been said.
+    """
     from yanmo.text.examine import examine
 
     try:
@@ -158,22 +163,22 @@ def look_at_text(path: Path, settings: Settings, run: Run, reports: list[dict[st
     except ValueError as error:
         run.say(f"{error}")
         return [f"{error}"]
-    if path.is_dir():
+    some = files[: 1 if cleaned else FOLDER_FILES]
+    if path.is_dir() and not cleaned:
         size = sum(file.stat().st_size for file, _ in files)
-        first = f"; the first {most} are:" if len(files) > most else ""
-        run.say(f"{path}: a folder with {len(files):,} files, {megabytes(size)}{first}")
-    files = files[:most]
+        first = f"; the first {len(some)} are:" if len(files) > len(some) else ""
+        run.say(f"{path}: a folder, {len(files):,} files, {megabytes(size)}{first}")
     # A Han character is three bytes.
-    limit = None if settings.all else settings.read_mb * 1_000_000 // 3 // len(files)
+    limit = None if settings.all else settings.read_mb * 1_000_000 // 3 // len(some)
     problems: list[str] = []
-    for file, name in files:
+    for file, name in some:
         try:
             found = examine(file, name, settings.encoding, settings.format, limit)
         except ValueError as error:
             run.say(f"{error}")
             problems.append(f"{error}")
             continue
-        problems += show_text(run, file, found)
+        problems += show_text(run, file, found, advise=not cleaned)
         reports.append(report_of(found))
     return problems
 
@@ -181,7 +186,7 @@ def look_at_text(path: Path, settings: Settings, run: Run, reports: list[dict[st
 # Showing text
 
 
-def show_text(run: Run, path: Path, found: Examined) -> list[str]:
+def show_text(run: Run, path: Path, found: Examined, advise: bool = True) -> list[str]:
     """All about a text file; gives what makes it useless."""
     console = run.console
     console.print(Text(str(path), "bold"), soft_wrap=True)
@@ -191,7 +196,7 @@ def show_text(run: Run, path: Path, found: Examined) -> list[str]:
     for place, parts in enumerate(found.samples, 1):
         show_row(console, place, parts)
     advice = next_steps(path, found)
-    show_next(console, advice)
+    show_next(console, advice if advise else [])
     if advice:
         return []
     console.print(Text.assemble(("no use".ljust(LABEL), "bold red"), useless(found)), soft_wrap=True)
@@ -237,7 +242,7 @@ def how_it_is(found: Examined) -> list[tuple[str, str]]:
     for name, bad in (("broken", found.broken), ("unfit", found.rejected)):
         if bad.count:
             facts.append((name, ", ".join(f"{count:,} {reason}" for reason, count in bad.reasons.most_common())))
-            facts += [("", place) for place in bad.first]
+            facts += [("", short_place(place, found)) for place in bad.first]
     if not found.lengths:
         return facts
     if found.pairs:
@@ -263,6 +268,12 @@ def how_it_is(found: Examined) -> list[tuple[str, str]]:
         ("writing", f"{found.han_share:.0%} Han, {writing(found)}"),
         ("tokens", f"about {tokens}" + ("" if found.whole else " (the whole file)")),
     ]
+
+
+def short_place(place: str, found: Examined) -> str:
+    """A row's place without the path, which stands above."""
+    place = place.removeprefix(str(found.source.path)).lstrip()
+    return f"line {place[1:]}" if place.startswith(":") else place
 
 
 def writing(found: Examined) -> str:
