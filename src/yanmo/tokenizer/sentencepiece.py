@@ -10,6 +10,7 @@ concatenation is a piece, best score first; `yanmo.tokenizer.derivation` finds t
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -279,39 +280,65 @@ def _give_entries(vocabulary: dict[str, int], parts: tuple[str, str], byte_fallb
 def _unigram(model: SentencePiece) -> models.Unigram:
     normal = [piece.score for piece in model.pieces if piece.type == Type.NORMAL]
     worst, best = min(normal), max(normal)
+    # An unknown character is 10 worse than the worst entry: control pieces must not be the worst.
+    scores = {Type.NORMAL: None, Type.USER_DEFINED: best + 1.0}
     vocabulary = []
     for piece in model.pieces:
-        if piece.type == Type.USER_DEFINED:
-            score = len(piece.text) * best + 1
-        elif piece.type in (Type.NORMAL, Type.BYTE):
-            score = piece.score
-        else:  # written out in a text it must be dearer than its letters one by one: it stays text
-            score = (len(piece.text) + 1) * min(worst, -1.0)
-        vocabulary.append((piece.text, score))
+        score = scores.get(piece.type, worst)
+        vocabulary.append((piece.text, piece.score if score is None else score))
     unknown = next((number for number, p in enumerate(model.pieces) if p.type == Type.UNKNOWN), None)
     return models.Unigram(vocabulary, unk_id=unknown, byte_fallback=model.byte_fallback())
 
 
 def _set_spaces(tokenizer: Tokenizer, model: SentencePiece, has_defined: bool) -> None:
-    """What happens to a text before and after: character map, spaces, the space in front."""
+    """What happens to a text before and after: character map, spaces, the space in front.
+
+    User-defined symbols cut a text before it is normalised, and only its beginning may get the space in front. Then
+    a text that begins with a space, or with such a symbol, gets none: the one case that `tokenizers` cannot express.
+    """
     space = SPACE if _get(model.normalizer, ESCAPE_SPACES, 1) else " "
-    steps: list[normalizers.Normalizer] = []
-    if charsmap := _get(model.normalizer, CHARSMAP, b""):
-        steps.append(normalizers.Precompiled(cast(bytes, charsmap)))
-    if _get(model.normalizer, REMOVE_SPACES, 1):
-        steps += [normalizers.Replace(Regex("^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
-    prefix = model.dummy_prefix()
-    if prefix and has_defined:
-        # User-defined symbols cut the text before it is normalised: only its beginning may get the space.
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=space, prepend_scheme="first", split=False)
-    elif prefix:
-        steps.append(normalizers.Prepend(space))
+    prefix, remove = model.dummy_prefix(), bool(_get(model.normalizer, REMOVE_SPACES, 1))
+    before = _character_map(cast(bytes, _get(model.normalizer, CHARSMAP, b"")))
+    if remove:
+        before += [normalizers.Replace(Regex(r"\A +"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+    if prefix and not has_defined:
+        before.append(normalizers.Prepend(space))
     if space != " ":
-        steps.append(normalizers.Replace(" ", space))
-    if steps:
-        tokenizer.normalizer = normalizers.Sequence(steps)
+        before.append(normalizers.Replace(" ", space))
+    if remove:
+        before.append(normalizers.Replace(Regex(space + r"+\z"), ""))
+    if before:
+        tokenizer.normalizer = normalizers.Sequence(before)
+    cuts = _cuts(model) if isinstance(tokenizer.model, models.Unigram) else []
+    if prefix and has_defined:
+        cuts.append(pre_tokenizers.Metaspace(replacement=space, prepend_scheme="first", split=False))
+    if cuts:
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cuts)
     after: list[decoders.Decoder] = [decoders.Replace(space, " ")] if space != " " else []
     after += [decoders.ByteFallback(), decoders.Fuse()]
     if prefix:
         after.append(decoders.Strip(" ", 1, 0))
     tokenizer.decoder = decoders.Sequence(after)
+
+
+def _character_map(charsmap: bytes) -> list[normalizers.Normalizer]:
+    if not charsmap:
+        return []
+    mapping = normalizers.Precompiled(charsmap)
+    steps: list[normalizers.Normalizer] = [mapping]
+    separate = mapping.normalize_str("\r") + mapping.normalize_str("\n")
+    if mapping.normalize_str("\r\n") != separate:  # `tokenizers` maps what is one grapheme as one character
+        steps.insert(0, normalizers.Replace("\r\n", separate))
+    return steps
+
+
+def _cuts(model: SentencePiece) -> list[pre_tokenizers.PreTokenizer]:
+    """Unigram in `tokenizers` finds every entry in a text, also control and byte pieces, which must not be found.
+
+    A cut behind their first character, where the rest follows, keeps them from being whole.
+    """
+    names = [piece.text for piece in model.pieces if piece.type in (Type.CONTROL, Type.UNKNOWN) and len(piece.text) > 1]
+    rules = [f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in names]
+    if model.byte_fallback():
+        rules.append("<(?=0x[0-9A-F]{2}>)")
+    return [pre_tokenizers.Split(Regex("|".join(rules)), behavior="isolated")] if rules else []

@@ -204,6 +204,7 @@ def rebuild(inventory: Inventory, kept: Iterable[int], source: Source | None = N
         if id_map[end] < 0:
             id_map[end] = place
     tokenizer = tokenizers.Tokenizer.from_str(orjson.dumps(table).decode())
+    tokenizer.encode_special_tokens = True  # a control token written out in a text is text
     assert tokenizer.get_vocab_size() == len(origins)
     model = None if source is None or source.model is None else as_model(inventory, order, source.model)
     return Trimmed(tokenizer, id_map, origins, order, model)
