@@ -69,6 +69,12 @@ def test_a_long_file_is_read_in_part(tmp_path: Path) -> None:
     assert found.rows / found.share_read == pytest.approx(1000, rel=0.1)
 
 
+def test_a_long_file_of_broken_rows_is_read_in_part_too(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": \n' * 500_000)
+    found = examine(tmp_path / "a.jsonl", limit=100_000)
+    assert not found.whole and found.rows == found.broken.count < 250_000 and found.use is None
+
+
 def test_unknown_rows_are_shown_by_their_keys(tmp_path: Path) -> None:
     found = examine(write(tmp_path / "a.jsonl", [{"正文": None}, {"正文": "文", "n": 3}]))
     assert found.use is None

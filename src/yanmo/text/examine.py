@@ -31,6 +31,8 @@ USES: dict[Use, Formats] = {"preferences": PREFERENCES, "conversations": CONVERS
 SHOWN = 3
 PLACES = 5
 """Broken rows whose places are kept."""
+AT_LEAST = 100
+"""Characters that a row counts for where it gives no text, so that any file is read to a limit only."""
 LENGTHS = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -174,20 +176,20 @@ def _examples(rows: list[RowKeys]) -> dict[str, str]:
 
 
 def _count(found: Examined, row: Row | Broken, seen: set[bytes]) -> int:
-    """Take a row into the counts; gives its characters."""
+    """Take a row into the counts; gives about how many characters were read."""
     found.rows += 1
     place = found.source.place(row.number)
     if isinstance(row, Broken):
         found.broken.add(place, row.drop)
-        return 0
+        return len(row.raw) + AT_LEAST
     found.encodings[row.encoding or found.source.encoding] += 1
     if found.use is None:
-        return 100
+        return AT_LEAST
     value = row.value if isinstance(row.value, dict) else {"text": row.value}
     parts = _parts(found, value)
     if isinstance(parts, Drop):
         found.rejected.add(place, parts)
-        return 0
+        return AT_LEAST
     if len(found.samples) < SHOWN:
         found.samples.append(parts)
     text = "\n".join(part.text for part in parts).encode("utf-8", "replace").decode()

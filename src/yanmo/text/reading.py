@@ -17,8 +17,8 @@ from yanmo.text.sources import Encoding, Source, find_files, look
 from yanmo.text.step import Drop
 
 T = TypeVar("T")
-LOOKED_AT = 20
-"""Rows that decide a file's format."""
+LOOKED_AT, LOOKED_FOR = 20, 1000
+"""Rows that decide a file's format, and among how many they are looked for if most are broken."""
 
 
 def find_format(source: Source, formats: Formats[Any]) -> str:
@@ -29,7 +29,8 @@ def find_format(source: Source, formats: Formats[Any]) -> str:
 
 def first_rows(source: Source) -> list[RowKeys]:
     """The rows by which a file is recognised; a line of text counts as an object with "text"."""
-    rows = islice((row.value for row in read_rows(source) if isinstance(row, Row)), LOOKED_AT)
+    readable = (row.value for row in islice(read_rows(source), LOOKED_FOR) if isinstance(row, Row))
+    rows = islice(readable, LOOKED_AT)
     return [row if isinstance(row, dict) else {"text": row} for row in rows]
 
 
