@@ -24,6 +24,7 @@ from yanmo.core.processes import core_count, in_order
 from yanmo.core.ranks import Cluster, Engine, check_installed, run_ranks
 from yanmo.core.run import Run, open_run
 from yanmo.core.settings import CommandSettings, describe
+from yanmo.text import classifier
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format
 from yanmo.text.formats import check_name
@@ -154,7 +155,7 @@ def plan(settings: Settings, files: list[tuple[Path, str]]) -> Job:
     sources = [look(*file, settings.encoding, settings.txt_documents, limit) for file in files]
     job = Job(
         out=settings.out,
-        rules=Rules(**{rule.name: getattr(settings, rule.name) for rule in dataclasses.fields(Rules)}),
+        rules=with_classifier(Rules(**{r.name: getattr(settings, r.name) for r in dataclasses.fields(Rules)}), settings.out),
         duplicates=settings.duplicates,
         near_jaccard=settings.near_jaccard,
         part_bytes=settings.part_mb * MEGABYTE,
@@ -164,6 +165,19 @@ def plan(settings: Settings, files: list[tuple[Path, str]]) -> Job:
     )
     job.save()
     return job
+
+
+def with_classifier(rules: Rules, out: Path) -> Rules:
+    """The rules with the classifier that their examples teach, which is trained here and read by every process.
+
+    Raises: ValueError: too few examples.
+    """
+    if not rules.good_examples:
+        return rules
+    good, bad = (classifier.read_examples(paths) for paths in (rules.good_examples, rules.bad_examples))
+    path = out / "quality.safetensors"
+    classifier.train(good, bad).save(path)
+    return dataclasses.replace(rules, quality_model=path)
 
 
 # On this machine
@@ -253,6 +267,10 @@ def check_rows(job: Job) -> None:
 def finish(job: Job, run: Run) -> None:
     """Join the removed rows and tell what happened."""
     tally = totals(job.out)
+    if job.rules.quality_model:
+        accuracy = classifier.load(job.rules.quality_model).accuracy
+        run.say(f"quality classifier: {accuracy:.1%} of the examples told apart when not trained on (chance: 50 %)")
+        run.report["quality_accuracy"] = accuracy
     (job.out / "removed").mkdir(exist_ok=True)
     for reason in sorted(set().union(*(count.removed for count in tally.counts))):
         gather(job.out, reason)

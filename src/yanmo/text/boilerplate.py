@@ -1,7 +1,6 @@
-"""Lines that belong to a page and not to its text, and phrases that sell: cut out, or the document is dropped.
+"""Lines that belong to a page and not to its text are cut out; a document of little else is dropped.
 
-A line goes only as a whole, only if it is short, and only if it says nothing else: 版权所有, 责任编辑, 上一篇, 扫码关注.
-A pattern must match the whole line, its gaps are bounded, so that a line costs no more than its length. An
+A line goes only as a whole, only if it is short and says nothing else: 版权所有, 责任编辑, 上一篇, 扫码关注. A pattern must match the whole line, its gaps are bounded, so that a line costs no more than its length. An
 article about copyright or WeChat has these words within long lines and keeps them.
 """
 
@@ -9,13 +8,10 @@ from __future__ import annotations
 
 import re
 
-from yanmo.text.phrases import Phrases
 from yanmo.text.step import Drop, Step
 
 LONGEST_LINE = 100
 LONGEST_DISCLAIMER = 300
-FEW_PHRASES = 3
-"""Fewer phrases of advertisement are none, however short the text."""
 MEANINGFUL = 30
 """A shorter remainder is no text any more, whatever the share that was cut."""
 
@@ -25,11 +21,11 @@ EDITORS = (
 )
 WHOLE_LINES = (
     # whose it is
-    r"(?:Copyright|COPYRIGHT|copyright|©|\(?c\)).{0,90}",
+    r"(?:Copyright|COPYRIGHT|copyright|©|c\)).{0,90}",
     # who edited it
     rf"(?:{EDITORS})[ 　]{{0,4}}[:：|丨/].{{0,40}}",
     # where else to go
-    r"(?:[上下]一[篇页章条]|[前后]一篇)(?:[:：>».]|文章|新闻|$).{0,80}",
+    r"(?:[上下]一[篇页章条]|[前后]一篇)(?:(?:[:：>».]|文章|新闻).{0,80})?",
     r"(?:返回|回到|跳转)(?:首页|顶部|列表|目录|上一页|上一级|栏目|网站首页).{0,10}",
     r"(?:您|你)?(?:现在|当前|所在)?的?位置[:：].{0,60}",
     r"(?:首页|网站首页|主页)[ 　]{0,3}(?:[>»|/-]|›|→).{0,80}",
@@ -50,7 +46,7 @@ WHOLE_LINES = (
     r"(?:本文|文章|图片|图文|部分图片|素材|部分素材|内容|部分内容|文中图片|以上内容|视频|资料|封面图|配图|图)部?分?均?"
     r"(?:来源|来自|源自|源于|转自|转载自|取自|摘自|综合自|整理自)于?自?.{0,8}(?:网络|互联网|网上).{0,80}",
 )
-"""What a line may say and nothing else to be boilerplate, apart from brackets and marks around it."""
+"""What a line may say and nothing else to be boilerplate, apart from AROUND."""
 WITHIN_LINES = {
     "版权|ights|保留所有": r".{0,40}(?:版权所有|All [Rr]ights [Rr]eserved|保留所有权利|版权归.{1,20}所有).{0,50}",
     "ICP|公网安备|许可证": r".{0,30}(?:ICP[备证]|公网安备|增值电信业务经营许可证|网络文化经营许可证|互联网新闻信息服务许可证).{0,50}",
@@ -65,26 +61,19 @@ WITHIN_LINES = {
     "微信|VX|vx|V信|QQ|企鹅": r".{0,12}(?:添加|加|咨询)(?:客服|老师|小编|助理|顾问|助教|班主任)?(?:微信|VX|vx|V信|QQ|企鹅群).{0,50}",
     "点个|点一下|点亮|请点|戳个|给个": r".{0,16}(?:点个|点一下|点亮|请点|戳个|给个)[“\"「]?(?:赞|在看|好看|关注|小红心|大拇指).{0,20}",
     "[0-9]": r".{0,40}(?:浏览|阅读|点击|访问|人气|围观)(?:次数|量|数|人数)?[ 　]{0,2}[:：(（][ 　]{0,2}[0-9]{1,9}.{0,40}",
-    "侵|版权|违者": r".{0,20}(?:侵删|侵权必究|侵权删除|侵权即删|侵删致歉|违者必究).{0,12}"
+    "侵|版权|违者|声明|提示": r".{0,20}(?:侵删|侵权必究|侵权删除|侵权即删|侵删致歉|违者必究).{0,12}"
     r"|.{0,30}如?若?(?:如有|若有|如果|如|若).{0,8}(?:侵权|侵犯|版权问题).{0,40}(?:联系|告知|删除|处理|删|通知).{0,40}",
 }
 """A word without which a line cannot match -> what it may consist of. The word is looked for first: it is cheap."""
-BEFORE, AFTER = r"[（(【\[「*#>◆▲▼■●★☆→►▶√➣ 　-]{0,8}+", r"[）)】\]」*#<◆▲▼■●★☆←◄◀↑↓ 　。！!~.,，:：>»|-]{0,8}"
-WHOLE = re.compile(f"{BEFORE}(?:{'|'.join(WHOLE_LINES)}){AFTER}")
+AROUND = "（）()【】[]「」*#<>◆▲▼■●★☆→►▶√➣←◄◀↑↓△▽ 　。！!~.,，:：»|-"
+"""Brackets, arrows and marks that may stand around it."""
+WHOLE = re.compile("|".join(WHOLE_LINES))
 WORD = re.compile("|".join(WITHIN_LINES))
-WITHIN = re.compile(f"{BEFORE}(?:{'|'.join(WITHIN_LINES.values())}){AFTER}")
+WITHIN = re.compile("|".join(WITHIN_LINES.values()))
 DISCLAIMER = re.compile(
-    rf"{BEFORE}(?:免责声明|特别声明|版权声明|郑重声明|声明|版权说明|温馨提示)[】）)*]{{0,3}}[:：]"
+    r"(?:免责声明|特别声明|版权声明|郑重声明|声明|版权说明|温馨提示)[】）)*]{0,3}[:：]"
     r"(?=.{0,250}(?:转载|版权|侵权|立场|观点|来源|投资建议|删除)).{0,290}"
 )
-PROMOTION = Phrases(
-    "咨询热线 服务热线 全国热线 订购热线 加盟热线 免费热线 招商热线 欢迎来电 来电咨询 欢迎咨询 在线咨询 免费咨询 点击咨询 立即咨询 立即购买 "
-    "立即报名 立即抢购 马上抢购 马上领取 免费领取 限时优惠 限时抢购 限时特价 全场包邮 包邮 厂家直销 厂家批发 量大从优 量大优惠 价格优惠 "
-    "价格实惠 货到付款 诚招代理 诚邀加盟 招商加盟 加盟电话 免费试用 免费体验 一对一服务 竭诚为您服务 欢迎新老客户 欢迎广大客户 来电洽谈 "
-    "洽谈业务 质优价廉 物美价廉 品质保证 质量保证 信誉第一 客户至上 扫码领取 扫码关注 扫描二维码 加微信 加我微信 添加微信 长按二维码 "
-    "点击下方 点击上方 点击蓝字 后台回复 免费送 送好礼 新老顾客 售后无忧 批发代理 厂家报价 最低价 清仓 秒杀价 拼团价 到手价 领券 优惠券 下单".split()
-)
-"""Phrases of those who sell; 优惠 or 报价 alone are also what the news writes about."""
 
 
 def without_boilerplate(limit: float) -> Step:
@@ -108,21 +97,9 @@ def is_boilerplate(line: str) -> bool:
     """Whether the line, all of it, is boilerplate."""
     if len(line) > LONGEST_DISCLAIMER:
         return False
-    if DISCLAIMER.fullmatch(line):
+    said = line.strip(AROUND)
+    if len(said) <= LONGEST_LINE and WHOLE.fullmatch(said):
         return True
-    if len(line) > LONGEST_LINE:
+    if not WORD.search(said):
         return False
-    return bool(WHOLE.fullmatch(line) or (WORD.search(line) and WITHIN.fullmatch(line)))
-
-
-def no_promotion(limit: float) -> Step:
-    """Keep documents in which phrases that sell make up no more than `limit` of the characters."""
-
-    def step(text: str) -> str | Drop:
-        found, total = PROMOTION.find(text)
-        share = sum(map(len, found)) / max(total, 1)
-        if len(found) >= FEW_PHRASES and share > limit:
-            return Drop("advertisement", f"{len(found)} phrases, {share:.1%} of the text: {' '.join(found[:5])}")
-        return text
-
-    return step
+    return bool(DISCLAIMER.fullmatch(said) or (len(said) <= LONGEST_LINE and WITHIN.fullmatch(said)))

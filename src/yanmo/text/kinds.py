@@ -62,21 +62,21 @@ class Profile:
 
 
 ENCYCLOPEDIA = Profile(
-    min_chars=10, min_han=0.2, max_repeated_lines=0.6, max_repeated_text=0.6, web_markup=True, private_data=False
+    min_chars=10, min_han=0.1, max_repeated_lines=0.6, max_repeated_text=0.6, web_markup=True, private_data=False
 )
 WIKI = replace(ENCYCLOPEDIA, web_markup=False, simplify="tw2s")
 PROFILES: dict[Kind, Profile] = {
     "web": Profile(
         min_chars=50,
         min_han=0.4,
-        max_digits=0.25,
+        max_digits=0.3,
         max_symbols=0.2,
         min_punctuation=0.02,
         max_punctuation=0.3,
         max_sentence=300,
         max_damaged=0.005,
         max_repeated_lines=0.3,
-        max_repeated_text=0.3,
+        max_repeated_text=0.4,
         max_one_phrase=0.15,
         max_boilerplate=0.3,
         max_promotion=0.03,
@@ -85,7 +85,7 @@ PROFILES: dict[Kind, Profile] = {
     ),
     "encyclopedia": ENCYCLOPEDIA,
     "wiki": WIKI,
-    "questions": Profile(min_chars=4, min_han=0.2, max_repeated_text=0.8, web_markup=True),
+    "questions": Profile(min_chars=4, min_han=0.0, max_repeated_text=0.8, web_markup=True),
     "verse": Profile(min_chars=10, min_han=0.4, max_repeated_text=0.8, private_data=False),
     "markdown": Profile(min_chars=10, min_han=0.05, typography=False, private_data=False),
     "code": Profile(min_chars=10, min_han=0.0, typography=False, private_data=False),

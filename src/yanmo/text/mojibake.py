@@ -20,6 +20,8 @@ WINDOWS_1252 = {chr(byte): byte for byte in range(0x80, 0x100)} | {
 }
 """The character a byte becomes -> the byte; browsers read the five undefined ones as control characters."""
 HIGH = re.escape("".join(WINDOWS_1252))
+LATIN_MARKS = ("ä¸", "å", "æ", "ï¼", "µÄ", "£¬", "¡£")
+"""Some of 中, 国, 文 and ， read from UTF-8, of 的， and 。 read from GBK: no Chinese text of any length is without."""
 LATIN_RUN = re.compile(f"[¡-ÿ][{HIGH}]{{7,}}")
 GBK_RUN = re.compile("[^\x00-\x7f]{4,}")
 GBK_MARKS = "锛銆鐨涓鈥"
@@ -28,6 +30,20 @@ CHINESE = re.compile("[\u4e00-\u9fff\u3000-\u303f\uff00-\uffef\u2014-\u2026·]+"
 COMMON = re.compile("[的一是不了在人有我他这中大来上国和地到说为，。：、]")
 LOST = re.compile("(?:ï¿½)+|\ufffd+")
 GONE = re.compile(f"(?:锟斤拷)+|烫{{5,}}|屯{{5,}}|{LOST.pattern}")
+PRIVATE_USE = {
+    "\ue5e5": "\u3000",  # GBK's A3A0, which Windows shows as a full-width space
+    "\uf0b7": "•",  # Symbol and Wingdings, as Word numbers the bullets of its lists
+    "\uf06c": "●",
+    "\uf06e": "■",
+    "\uf071": "❑",
+    "\uf075": "◆",
+    "\uf0a7": "▪",
+    "\uf0d8": "➢",
+    "\uf0fc": "✓",
+}
+"""Characters of no meaning of their own that are common and known."""
+TO_PUBLIC = str.maketrans(PRIVATE_USE)
+GONE_MARKS = ("\ufffd", "锟斤", "烫烫烫", "屯屯屯", "ï¿½")
 ABOUT_ENCODING = re.compile("乱码|编码")
 MOST_GONE = 0.01
 """Share of a text that may be gone."""
@@ -39,17 +55,20 @@ CERTAIN = 4
 
 def repair(text: str) -> str | Drop:
     """The text as it was meant; Drop where it cannot be had back."""
+    if any(character in text for character in PRIVATE_USE):
+        text = text.translate(TO_PUBLIC)
     if any(mark in text for mark in GBK_MARKS):
         text = _repaired(text, GBK_RUN, _from_gbk)
         marks = sum(text.count(mark) for mark in GBK_MARKS)
-        if marks > max(MOST_MARKS * len(text), 2):
+        if marks > max(MOST_MARKS * len(text), 4):
             return Drop("mojibake", f"{marks} characters as of UTF-8 read as GBK, with bytes missing")
-    if LATIN_RUN.search(text):
+    if any(mark in text for mark in LATIN_MARKS):
         text = _repaired(text, LATIN_RUN, _from_latin)
-    pattern = LOST if ABOUT_ENCODING.search(text) else GONE
-    gone = sum(len(match[0]) for match in pattern.finditer(text)) if pattern.search(text) else 0
-    if gone > max(MOST_GONE * len(text), 2):
-        return Drop("mojibake", f"{gone} characters such as 锟斤拷 and U+FFFD")
+    if any(mark in text for mark in GONE_MARKS):
+        pattern = LOST if ABOUT_ENCODING.search(text) else GONE
+        gone = sum(len(match[0]) for match in pattern.finditer(text))
+        if gone > max(MOST_GONE * len(text), 2):
+            return Drop("mojibake", f"{gone} characters such as 锟斤拷 and U+FFFD")
     return text
 
 

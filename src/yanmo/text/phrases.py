@@ -6,7 +6,7 @@ of bits leaves a few places, and only those are compared. Both sides are folded 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,38 +18,43 @@ MULTIPLIER = 0x9E3779B1
 
 
 class Phrases:
-    def __init__(self, phrases: Iterable[str]):
+    """Lists of phrases, each with a name."""
+
+    def __init__(self, lists: Mapping[str, Iterable[str]]):
         """Raises: ValueError: a phrase has less than two characters that count."""
+        self._lists: dict[str, str] = {}
         self._by_pair: dict[str, list[str]] = {}
         self._begins = np.zeros(1 << BITS, bool)
-        for phrase in phrases:
-            points = folded(phrase)
-            if len(points) < 2:
-                raise ValueError(f"{phrase!r}: a listed word needs at least two characters")
-            self._begins[_pairs(points)[0]] = True
-            plain = _string(points)
-            self._by_pair.setdefault(plain[:2], []).append(plain)
+        for name, phrases in lists.items():
+            for phrase in phrases:
+                points = folded(phrase)
+                if len(points) < 2:
+                    raise ValueError(f"{phrase!r}: a listed word needs at least two characters")
+                plain = _string(points)
+                self._begins[_pairs(points)[0]] = True
+                if plain not in self._lists:
+                    self._by_pair.setdefault(plain[:2], []).append(plain)
+                self._lists[plain] = name
         for listed in self._by_pair.values():
             listed.sort(key=len, reverse=True)
 
-    def find(self, text: str) -> tuple[list[str], int]:
-        """The phrases found, from left to right, the longest at each place, and the folded text's length."""
+    def find(self, text: str) -> tuple[dict[str, list[str]], int]:
+        """The phrases found of each list, from left to right, the longest at each place; the folded text's length."""
         points = folded(text)
-        if len(points) < 2:
-            return [], len(points)
+        found: dict[str, list[str]] = {}
         places = np.flatnonzero(self._begins[_pairs(points)])
-        if not len(places):
-            return [], len(points)
-        plain, found, end = _string(points), [], 0
-        for place in places.tolist():
-            if place < end:
-                continue
-            for phrase in self._by_pair.get(plain[place : place + 2], ()):
-                if plain.startswith(phrase, place):
-                    found.append(phrase)
+        if len(places):
+            plain, end = _string(points), 0
+            for place in places.tolist():
+                phrase = self._at(plain, place) if place >= end else None
+                if phrase is not None:
+                    found.setdefault(self._lists[phrase], []).append(phrase)
                     end = place + len(phrase)
-                    break
         return found, len(points)
+
+    def _at(self, text: str, place: int) -> str | None:
+        listed = self._by_pair.get(text[place : place + 2], ())
+        return next((phrase for phrase in listed if text.startswith(phrase, place)), None)
 
 
 def read_phrases(path: Path) -> list[str]:

@@ -39,7 +39,7 @@ class Rules:
     """Longer documents are removed (too_long); none keeps all, since packing cuts them anyway."""
     min_han: float | None = None
     """Least share of Han characters in what is not white space (few_han); none takes the kind's: web and verse
-    0.4, markdown 0.05, code 0, others 0.2. Prose has 0.8, Markdown with code 0.3."""
+    0.4, general 0.2, encyclopedia 0.1, markdown 0.05, questions and code 0. Prose has 0.8, Markdown with code 0.3."""
     privacy: Literal["auto", "mask", "keep"] = "auto"
     """Telephone numbers, identity cards, bank cards, e-mail, QQ, WeChat and IP addresses. mask: a word such as
     <电话> in their place; keep: as they are; auto: mask, but keep in encyclopedias, verse, Markdown and code."""
@@ -81,6 +81,11 @@ class Rules:
             raise ValueError("--good-examples and --bad-examples: the classifier needs both")
         if self.good_examples and self.quality_model:
             raise ValueError("--quality-model: a classifier is already trained; leave out the examples or the model")
+        if self.blocklist is not None:
+            read_phrases(self.blocklist)
+        if self.quality_model is not None:
+            classifier.load(self.quality_model)
+        find_files([*self.good_examples, *self.bad_examples])
         find_files(self.decontaminate)
 
 

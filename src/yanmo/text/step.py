@@ -15,7 +15,7 @@ class Drop(NamedTuple):
 
 Step = Callable[[str], "str | Drop"]
 ROUNDS = 8
-"""Real documents settle in two rounds, the second of which changes nothing."""
+"""Real documents settle in two."""
 
 
 def run_steps(text: str, steps: Iterable[Step]) -> str | Drop:
@@ -29,17 +29,22 @@ def run_steps(text: str, steps: Iterable[Step]) -> str | Drop:
 
 
 def settled(steps: Sequence[Step]) -> Step:
-    """One step of steps that rewrite, run until they change nothing any more: so cleaning twice is cleaning once.
+    """One step of steps that rewrite, run in turn until all have seen the text without changing it.
 
-    One step may uncover work for an earlier one: a boilerplate line that goes brings blank lines together.
+    So cleaning twice is cleaning once, although one step may uncover work for an earlier one: a boilerplate line
+    that goes brings blank lines together.
     """
 
     def step(text: str) -> str | Drop:
-        for _ in range(ROUNDS):
-            result = run_steps(text, steps)
-            if isinstance(result, Drop) or result == text:
+        turn = quiet = 0
+        while quiet < len(steps):
+            result = steps[turn % len(steps)](text)
+            if isinstance(result, Drop):
                 return result
-            text = result
-        return Drop("unsettled", f"still changing after {ROUNDS} rounds of cleaning")
+            quiet = quiet + 1 if result == text else 0
+            text, turn = result, turn + 1
+            if turn > ROUNDS * len(steps):
+                return Drop("unsettled", f"still changing after {ROUNDS} rounds of cleaning")
+        return text
 
     return step

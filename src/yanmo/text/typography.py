@@ -16,10 +16,12 @@ DECIMAL_POINT = re.compile("(?<=[0-9])．(?=[0-9])")
 ABOUT_WIDTH = re.compile("[全半][角形]")
 
 LONGEST_RUN = 3
+MARKS = "！？。，、；：!?"
 RUN = re.compile(
     "([！？。，、；：])\\1{3,}"  # four of a full-width mark
-    "|(?<=[\u3400-\u9fff！？。，、）”])([!?])\\2{3,}"  # four of an ASCII one after Chinese; in code they may mean something
+    "|(?<=[\u3400-\u9fff！？。，、）”])([!?])\\2{3,}"  # of an ASCII one after Chinese only: in code they mean something
 )
+RUNS = tuple(mark * (LONGEST_RUN + 1) for mark in MARKS)
 ELLIPSIS = re.compile("…{5,}")
 LONGEST_ELLIPSIS = 4
 
@@ -34,5 +36,6 @@ def ascii_letters(text: str) -> str:
 
 def short_runs(text: str) -> str:
     """No mark more than three times in a row, no … more than four times."""
-    text = RUN.sub(lambda match: match[0][:LONGEST_RUN], text)
-    return ELLIPSIS.sub("…" * LONGEST_ELLIPSIS, text) if "………" in text else text
+    if any(run in text for run in RUNS):
+        text = RUN.sub(lambda match: match[0][:LONGEST_RUN], text)
+    return ELLIPSIS.sub("…" * LONGEST_ELLIPSIS, text) if "…………" in text else text
