@@ -57,17 +57,17 @@ def main(settings: Settings) -> None:
     from yanmo.tokenizer.source import open_source
 
     words = _check(settings)
+    source = open_source(settings.source, settings.tiktoken_split, settings.prefix_space == "keep")
+    size = source.backend.get_vocab_size()
+    if settings.keep == "used" and settings.vocab_size > size:
+        raise ValueError(f"--vocab-size {settings.vocab_size}: the source has only {size} entries; ask for fewer")
+    if settings.model is not None:
+        _check_model(settings.model, source)
     with open_run(settings) as run:
         if run.finished_before:
             run.say("already trimmed; nothing to do (--overwrite trims again)")
             return
-        source = open_source(settings.source, settings.tiktoken_split, settings.prefix_space == "keep")
-        size = source.backend.get_vocab_size()
         run.say(f"{source.file}: {size:,} entries")
-        if settings.keep == "used" and settings.vocab_size > size:
-            raise ValueError(f"--vocab-size {settings.vocab_size}: the source has only {size} entries; ask for fewer")
-        if settings.model is not None:
-            _check_model(settings.model, source)
         sample = _sample(settings, run)
         result = (
             strip_source(source, words)
