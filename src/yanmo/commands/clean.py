@@ -63,6 +63,8 @@ MEGABYTE = 1_000_000
 WORTH_PROCESSES = 8 * MEGABYTE
 """Inputs smaller than this are cleaned before a second process has started."""
 TABLE_ROWS = 20
+REASONS = 3
+"""How many reasons the table names for a source; report.json has them all."""
 
 
 @dataclass(kw_only=True)
@@ -155,7 +157,9 @@ def plan(settings: Settings, files: list[tuple[Path, str]]) -> Job:
     sources = [look(*file, settings.encoding, settings.txt_documents, limit) for file in files]
     job = Job(
         out=settings.out,
-        rules=with_classifier(Rules(**{r.name: getattr(settings, r.name) for r in dataclasses.fields(Rules)}), settings.out),
+        rules=with_classifier(
+            Rules(**{r.name: getattr(settings, r.name) for r in dataclasses.fields(Rules)}), settings.out
+        ),
         duplicates=settings.duplicates,
         near_jaccard=settings.near_jaccard,
         part_bytes=settings.part_mb * MEGABYTE,
@@ -294,10 +298,20 @@ def summarise(run: Run, job: Job, counts: list[Count], damages: list[Damage]) ->
         rows.append(cells(f"{len(named) - TABLE_ROWS} more", rest))
     if len(named) > 1:
         rows.append(cells("total", total))
-    run.table("kept", ["source", "rows", "documents", "characters", "kept characters"], rows)
+    run.table("kept", ["source", "rows", "documents", "characters", "kept characters", "removed for"], rows)
     if total.removed:
-        reasons = [[reason, number, percent(number, total.rows)] for reason, number in total.removed.most_common()]
-        run.table("removed, readable under removed/", ["reason", "rows", "share"], reasons)
+        columns = ["reason", "rows", "share of rows", "characters", "share of characters"]
+        reasons = [
+            [
+                reason,
+                number,
+                percent(number, total.rows),
+                total.lost[reason],
+                percent(total.lost[reason], total.characters_in),
+            ]
+            for reason, number in total.removed.most_common()
+        ]
+        run.table("removed, readable under removed/", columns, reasons)
     damaged = [damage for damage in damages if damage.broken]
     for damage in damaged[:TABLE_ROWS]:
         run.say(f"warning: {damage.source.path}: {damage.broken:,} broken rows: {', '.join(damage.first)}")
@@ -315,11 +329,13 @@ def summarise(run: Run, job: Job, counts: list[Count], damages: list[Damage]) ->
 
 
 def cells(name: str, count: Count) -> list[Any]:
-    return [name, count.rows, count.documents, count.characters_in, count.characters_kept]
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in count.removed.most_common(REASONS))
+    more = f", {len(count.removed) - REASONS} more" if len(count.removed) > REASONS else ""
+    return [name, count.rows, count.documents, count.characters_in, count.characters_kept, reasons + more]
 
 
 def percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.2f} %"
+    return f"{100 * part / max(whole, 1):.2f} %"
 
 
 def report(count: Count) -> dict[str, Any]:
@@ -329,4 +345,5 @@ def report(count: Count) -> dict[str, Any]:
         "characters_in": count.characters_in,
         "characters_kept": count.characters_kept,
         "removed": dict(sorted(count.removed.items())),
+        "removed_characters": dict(sorted(count.lost.items())),
     }

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from yanmo.core.files import fsync_directory, read_json, write_json
 from yanmo.core.settings import build, flatten, to_dict
@@ -136,6 +136,8 @@ class Count:
     characters_in: int = 0
     characters_kept: int = 0
     removed: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    """Characters of the removed rows, before cleaning; 0 for what could not be read."""
     broken: int = 0
     first_broken: list[tuple[int, str, str]] = field(default_factory=list)
     """Number, reason and detail of the first few."""
@@ -148,12 +150,18 @@ class Count:
         self.characters_in += other.characters_in
         self.characters_kept += other.characters_kept
         self.removed += other.removed
+        self.lost += other.lost
 
-    def take_away(self, reason: str, characters: int) -> None:
+    def take_away(self, reason: str, characters: int, before_cleaning: int) -> None:
         """A document turned out to be a duplicate."""
         self.documents -= 1
         self.characters_kept -= characters
         self.removed[reason] += 1
+        self.lost[reason] += before_cleaning
+
+
+def read_count(table: dict[str, Any]) -> Count:
+    return Count(**table | {name: Counter(table[name]) for name in ("removed", "lost")})
 
 
 @dataclass
@@ -182,10 +190,7 @@ class Counts:
 
 def read_counts(shard: Path) -> Counts:
     table = read_json(shard / "counts.json")
-    sources = {
-        int(number): Count(**count | {"removed": Counter(count["removed"])})
-        for number, count in table["sources"].items()
-    }
+    sources = {int(number): read_count(count) for number, count in table["sources"].items()}
     return Counts(**table | {"sources": sources})
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +47,7 @@ from yanmo.text.shards import (
     finished_span,
     load_job,
     new_shard,
+    read_count,
     read_counts,
 )
 from yanmo.text.sources import Source
@@ -139,6 +139,7 @@ def count_rows(cleaned: Cleaned, count: Count) -> None:
     count.characters_kept += sum(len(document.text) for document in cleaned.documents)
     for row in cleaned.removed:
         count.removed[row.drop.reason] += 1
+        count.lost[row.drop.reason] += row.characters
         if row.broken:
             count.broken += 1
             if len(count.first_broken) < FIRST_BROKEN:
@@ -270,7 +271,8 @@ def write_part(out: Path, index: int) -> int:
             source, line = job.sources[row["source"]], part.line(row)
             if number in reasons:
                 removed.write(row["text"], source.place(line), reasons[number])
-                taken.setdefault(row["source"], Count()).take_away(reasons[number].reason, len(row["text"]))
+                count = taken.setdefault(row["source"], Count())
+                count.take_away(reasons[number].reason, len(row["text"]), row["characters"])
             else:
                 name, identity = row.get("name", (source.name, f"{source.name}:{line}"))
                 documents.write({"text": row["text"], "source": name, "id": identity})
@@ -322,7 +324,7 @@ def totals(out: Path) -> Tally:
     for counts in all_counts(job):
         tally.add(counts)
         for source, count in read_json(job.shard(counts.span, counts.piece) / WRITTEN).items():
-            tally.counts[int(source)].add(Count(**count | {"removed": Counter(count["removed"])}))
+            tally.counts[int(source)].add(read_count(count))
     for count in tally.counts:
         assert count.rows == count.documents + count.removed.total(), "a row was lost"
     return tally
