@@ -63,8 +63,6 @@ MEGABYTE = 1_000_000
 WORTH_PROCESSES = 8 * MEGABYTE
 """Inputs smaller than this are cleaned before a second process has started."""
 TABLE_ROWS = 20
-REASONS = 3
-"""How many reasons the table names for a source; report.json has them all."""
 
 
 @dataclass(kw_only=True)
@@ -298,7 +296,7 @@ def summarise(run: Run, job: Job, counts: list[Count], damages: list[Damage]) ->
         rows.append(cells(f"{len(named) - TABLE_ROWS} more", rest))
     if len(named) > 1:
         rows.append(cells("total", total))
-    run.table("kept", ["source", "rows", "documents", "characters", "kept characters", "removed for"], rows)
+    run.table("kept", ["source", "rows", "documents", "characters", "kept characters"], rows)
     if total.removed:
         columns = ["reason", "rows", "share of rows", "characters", "share of characters"]
         reasons = [
@@ -312,6 +310,10 @@ def summarise(run: Run, job: Job, counts: list[Count], damages: list[Damage]) ->
             for reason, number in total.removed.most_common()
         ]
         run.table("removed, readable under removed/", columns, reasons)
+    if total.removed and len(named) > 1:
+        most = sorted(named, key=lambda item: -item[1].removed.total())[:TABLE_ROWS]
+        rows = [[source.name, why(count)] for source, count in most if count.removed]
+        run.table("removed, by source", ["source", "reasons"], rows)
     damaged = [damage for damage in damages if damage.broken]
     for damage in damaged[:TABLE_ROWS]:
         run.say(f"warning: {damage.source.path}: {damage.broken:,} broken rows: {', '.join(damage.first)}")
@@ -324,14 +326,15 @@ def summarise(run: Run, job: Job, counts: list[Count], damages: list[Damage]) ->
         broken={str(damage.source.path): damage.first for damage in damaged},
     )
     if not total.documents:
-        why = ", ".join(f"{reason} {count:,}" for reason, count in total.removed.most_common())
-        raise ValueError(f"nothing is left of {total.rows:,} rows: {why}; {run.path}/removed shows them")
+        raise ValueError(f"nothing is left of {total.rows:,} rows: {why(total)}; {run.path}/removed shows them")
 
 
 def cells(name: str, count: Count) -> list[Any]:
-    reasons = ", ".join(f"{reason} {number:,}" for reason, number in count.removed.most_common(REASONS))
-    more = f", {len(count.removed) - REASONS} more" if len(count.removed) > REASONS else ""
-    return [name, count.rows, count.documents, count.characters_in, count.characters_kept, reasons + more]
+    return [name, count.rows, count.documents, count.characters_in, count.characters_kept]
+
+
+def why(count: Count) -> str:
+    return ", ".join(f"{reason} {number:,}" for reason, number in count.removed.most_common())
 
 
 def percent(part: int, whole: int) -> str:
