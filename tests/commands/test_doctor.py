@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,18 @@ def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str], tokenizer_d
     assert "a folder, 10 files" in printed and "7.jsonl" in printed and "8.jsonl" not in printed
     assert cli.run(["doctor", str(tokenizer_dir)]) == 0
     assert "yanmo pack --inputs" in capsys.readouterr().out
+
+
+def test_tokenizers_side_by_side_on_a_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tokenizer_dir: Path
+) -> None:
+    text = write(tmp_path / "news.jsonl", [{"text": f"{n} 张明在北京买了苹果。"} for n in range(50)])
+    other = tmp_path / "other"
+    shutil.copytree(tokenizer_dir, other)
+    assert cli.run(["doctor", str(tokenizer_dir), str(other), str(text)]) == 0
+    printed = capsys.readouterr().out
+    assert "characters/token" in printed and "news.jsonl" in printed.partition("characters/token")[2]
+    assert printed.count("Vocabulary") == 1 and tokenizer_dir.name in printed and "other" in printed
 
 
 def test_the_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ def test_an_endless_value_in_an_array_does_not_fill_the_memory(tmp_path: Path) -
         data = b'[{"n": 1}, {"text": ' + value + b'}, {"n": 2}]'
         rows = read(write(tmp_path / "a.json", data), max_row_bytes=100_000)
         assert [row.value for row in rows[:-1] if isinstance(row, Row)] == [{"n": 1}]
-        assert isinstance(rows[-1], Broken) and "longer than 100,000 bytes" in rows[-1].drop.detail
+        assert isinstance(rows[-1], Broken) and rows[-1].drop.reason == "row_too_long"
 
 
 def test_what_is_no_text_is_named(tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("name, reason", [("a.jsonl.zst", "row_too_long"), ("a.json.gz", "truncated")])
+@pytest.mark.parametrize("name, reason", [("a.jsonl.zst", "row_too_long"), ("a.json.gz", "row_too_long")])
 def test_a_compression_bomb_does_not_fill_the_memory(tmp_path: Path, name: str, reason: str) -> None:
     path = tmp_path / name
     packer = zlib.compressobj(wbits=31) if name.endswith(".gz") else zstandard.ZstdCompressor().compressobj()

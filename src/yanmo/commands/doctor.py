@@ -2,7 +2,8 @@
 
     yanmo doctor                                    (the machine)
     yanmo doctor baike.json chats.parquet           (what each is, three rows, what is wrong, the command to use)
-    yanmo doctor runs/pretrain tokenizer.model      (models, tokenizers, token shards, output directories)
+    yanmo doctor runs/pretrain x.bin                (models, tokenizers, token shards, output directories)
+    yanmo doctor a/tokenizer.json b.model t.jsonl   (tokenizers side by side, measured on the text)
 
 Prints, and writes nothing unless --out is given. Exit code 2 if a file is of no use as it is.
 """
@@ -29,6 +30,7 @@ from yanmo.text.sources import COMPRESSIONS, Encoding, find_files
 if TYPE_CHECKING:
     from yanmo.data.artefacts import Artefact
     from yanmo.text.examine import Examined, Said
+    from yanmo.tokenizer.load import Tokenizer
 
 LABEL = 14
 """Columns of the names on the left."""
@@ -126,9 +128,12 @@ def look_at_machine(run: Run) -> list[str]:
 def look_at_files(settings: Settings, run: Run) -> list[str]:
     """Print and report every file; what makes one useless, a line each."""
     from yanmo.data.artefacts import identify
+    from yanmo.tokenizer.foreign import name_of
 
     problems: list[str] = []
     reports: list[dict[str, Any]] = []
+    tokenizers: dict[str, Tokenizer] = {}
+    domains: dict[str, list[str]] = {}
     for place, path in enumerate(settings.inputs):
         if place:
             run.say("")
@@ -140,19 +145,40 @@ def look_at_files(settings: Settings, run: Run) -> list[str]:
         if artefact is not None:
             show_artefact(run, path, artefact)
             reports.append({"path": str(path), "kind": artefact.kind, **dict(artefact.facts)})
+            if artefact.tokenizer is not None:
+                called = name_of(path) if path.is_file() else path.name
+                tokenizers[called if called not in tokenizers else str(path)] = artefact.tokenizer
             problems += [f"{path}: {problem.removeprefix(f'{path}: ')}" for problem in artefact.problems[:1]]
         if artefact is None:
-            problems += look_at_text(path, settings, run, reports)
+            problems += look_at_text(path, settings, run, reports, domains)
         elif artefact.kind.startswith("documents"):
-            problems += look_at_text(path, settings, run, reports, cleaned=True)
+            problems += look_at_text(path, settings, run, reports, domains, cleaned=True)
     run.report["files"] = reports
+    if tokenizers:
+        compare(run, tokenizers, domains)
     return problems
 
 
+def compare(run: Run, tokenizers: dict[str, Tokenizer], domains: dict[str, list[str]]) -> None:
+    """The reports of the tokenizers side by side; the text files that were looked at are what they are measured on."""
+    from yanmo.tokenizer.report import describe, tables
+
+    run.say("")
+    reports = {name: describe(tokenizer, domains) for name, tokenizer in tokenizers.items()}
+    for title, columns, rows in tables(reports):
+        run.table(title, columns, rows)
+    run.report["tokenizers"] = reports
+
+
 def look_at_text(
-    path: Path, settings: Settings, run: Run, reports: list[dict[str, Any]], cleaned: bool = False
+    path: Path,
+    settings: Settings,
+    run: Run,
+    reports: list[dict[str, Any]],
+    domains: dict[str, list[str]],
+    cleaned: bool = False,
 ) -> list[str]:
-    """A text file, or the first files of a folder; gives what makes one useless.
+    """A text file, or the first files of a folder; gives what makes one useless. Texts of each go into `domains`.
 
     `cleaned`: the folder is `clean`'s, its parts are all alike, and what to do with it has been said.
     """
@@ -180,6 +206,8 @@ def look_at_text(
             continue
         problems += show_text(run, file, found, advise=not cleaned)
         reports.append(report_of(found))
+        if found.excerpt:
+            domains[name] = found.excerpt
     return problems
 
 
@@ -411,11 +439,6 @@ def show_artefact(run: Run, path: Path, artefact: Artefact) -> None:
     console = run.console
     console.print(Text(str(path), "bold"), soft_wrap=True)
     show_facts(console, [("is", artefact.kind), *artefact.facts])
-    if artefact.tokenizer is not None and artefact.kind.startswith("tokenizer"):
-        from yanmo.tokenizer.report import describe, tables
-
-        for title, columns, rows in tables({path.name: describe(artefact.tokenizer, {})}):
-            run.table(title, columns, rows)
     for problem in artefact.problems:
         console.print(Text.assemble(("wrong".ljust(LABEL), "bold red"), problem), soft_wrap=True)
     show_next(console, [] if artefact.problems else artefact.next)

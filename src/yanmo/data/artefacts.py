@@ -22,6 +22,8 @@ from yanmo.tokenizer.load import Tokenizer
 
 BIN_SAMPLE = 1 << 20
 """Ids of a raw token file that are looked at."""
+LARGE = 40_000
+"""Entries above which a small model spends most of its parameters on the vocabulary."""
 SAFETENSORS = "*.safetensors"
 TOKENIZER_SUFFIXES = (".model", ".tiktoken")
 NEXT_OF_RUN = {
@@ -210,7 +212,10 @@ def _tokenizer(path: Path) -> Artefact:
         folder = file.parent
         result.facts.append(("chat template", "in it" if ours else "none in tokenizer_config.json"))
         result.next = [f"yanmo pack --inputs runs/clean --tokenizer {folder} --out runs/pack"]
-    result.next.append(f"yanmo trim --source {path} --vocab-size 32768 --out runs/trimmed")
+    if tokenizer.vocab_size > LARGE:
+        result.next.append(f"yanmo trim --source {path} --vocab-size 32768 --out runs/trimmed")
+    elif file.name != "tokenizer.json":
+        result.next.append(f"yanmo trim --source {path} --keep all --out runs/tokenizer")
     return result
 
 

@@ -33,6 +33,7 @@ PLACES = 5
 """Broken rows whose places are kept."""
 AT_LEAST = 100
 """Characters that a row counts for where it gives no text, so that any file is read to a limit only."""
+EXCERPT = 300_000
 LENGTHS = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -91,6 +92,9 @@ class Examined:
     traditional: int = 0
     simplified: int = 0
     samples: list[list[Said]] = field(default_factory=list)
+    excerpt: list[str] = field(default_factory=list)
+    """The first texts, up to EXCERPT characters, to measure tokenizers by."""
+    characters_kept: int = 0
     position: int = 0
     whole: bool = False
 
@@ -193,6 +197,9 @@ def _count(found: Examined, row: Row | Broken, seen: set[bytes]) -> int:
     if len(found.samples) < SHOWN:
         found.samples.append(parts)
     text = "\n".join(part.text for part in parts).encode("utf-8", "replace").decode()
+    if found.characters_kept < EXCERPT:
+        found.excerpt.append(text)
+        found.characters_kept += len(text)
     found.lengths.append(len(text))
     found.duplicates += (digest := folded_hash(text)) in seen
     seen.add(digest)

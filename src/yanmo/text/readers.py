@@ -381,6 +381,7 @@ def _json_items(stream: Stream, source: Source) -> Iterator[Row | Broken]:
         except ijson.JSONError as error:
             why = stream.fault or " ".join(f"{error}".split())[:200]
             reason = "truncated" if stream.fault or "premature EOF" in why else "invalid_json"
+            reason = "row_too_long" if text.too_long else reason
             yield Broken(number, Drop(reason, f"nothing after this can be read: {why}"), "")
             return
         text.next_value()

@@ -112,7 +112,7 @@ class Utf8Stream:
     """
 
     def __init__(self, stream: Stream, encoding: str, limit: int):
-        self.marked = False
+        self.marked = self.too_long = False
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
         self._limit = limit
@@ -128,7 +128,8 @@ class Utf8Stream:
             data = self._stream.read(size)
             self._since += len(data)
             if self._since > self._limit + CHUNK:
-                self._stream.fault = f"a row is longer than {self._limit:,} bytes"
+                self.too_long = True
+                self._stream.fault = f"longer than {self._limit:,} bytes"
                 return b""
             text = self._decoder.decode(data, final=not data)
             if text or not data:
