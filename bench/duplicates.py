@@ -1,6 +1,7 @@
 """Near duplicates: speed, recall, precision and memory, beside datasketch and rensa, on text with planted copies.
 
     python bench/duplicates.py TEXT ... [--peers-python PYTHON] [--rounds 3] [--megabytes 20] [--core 0]
+    python bench/duplicates.py TEXT ... --contamination EVALUATION ...
     python bench/duplicates.py --scale 5000000
 
 TEXT are files that `yanmo clean` reads. They are cut into documents of lognormal length (median 400 characters), to
@@ -9,9 +10,11 @@ original, over 5-grams of folded letters, is computed, not assumed. A contestant
 documents in memory, in order, and says which later ones repeat an earlier one; they run in turns on one core, and
 rates are per CPU-second of everything between the documents and that answer. Peers get the folded letters, so that
 folding is not charged to them. Precision is the share of removed documents that truly have a Jaccard index of 0.8
-with what they are said to repeat.
+with what they are said to repeat; for peers, which do not compare, with the first candidate.
 
---scale searches the keys of that many random documents, 5 % of them exact and 5 % near copies, for time and memory.
+--contamination looks for what evaluation files ask, in batches and document by document, and shows what is found; the
+keys of documents are timed beside it. --scale searches the keys of that many random documents, 5 % of them exact and
+5 % near copies, for time and memory.
 """
 
 from __future__ import annotations
@@ -234,9 +237,7 @@ def race(arguments: argparse.Namespace) -> None:
                 answers[name].append(run(name, path, arguments))
     counts = [sum(low <= value < high for value in index.values()) for low, high in BANDS]
     head = " | ".join(f"J {low:g} to {min(high, 1):g} ({n})" for (low, high), n in zip(BANDS, counts, strict=True))
-    print(
-        f"| found of the copies with | MB/s best | median | times | {head} | precision | peak MB | of it for the search |"
-    )
+    print(f"| found of the copies with | MB/s best | median | times | {head} | precision | peak MB | of it search |")
     print("|---|" + "---|" * (6 + len(BANDS)))
     slowest = min(answer["seconds"] for answer in answers[names[-1]])
     for name in names:
@@ -260,6 +261,38 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> dict:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "OMP_NUM_THREADS": "1"}
     command = ["taskset", "-c", str(arguments.core), python, __file__, "--contend", name, str(path)]
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+
+
+# Contamination.
+
+
+def contamination(arguments: argparse.Namespace) -> None:
+    from yanmo.text.contamination import Contamination
+    from yanmo.text.duplicates import document_keys
+
+    texts = list(documents(arguments.texts, arguments.megabytes))
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    start = time.process_time()
+    found = Contamination.load(arguments.contamination)
+    loading = time.process_time() - start
+    ways: dict[str, Callable[[], object]] = {
+        "contamination, in batches": lambda: found.find_all(texts),
+        "contamination, document by document": lambda: [found.find(text) for text in texts],
+        "exact keys": lambda: document_keys(texts, near=False),
+        "exact and near keys": lambda: document_keys(texts),
+    }
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            start = time.process_time()
+            way()
+            best[name] = min(best[name], time.process_time() - start)
+    print(f"{len(texts):,} documents, {megabytes:.1f} MB; {len(found.runs):,} runs loaded in {loading:.1f} s\n")
+    for name, seconds in best.items():
+        print(f"| {name} | {megabytes / seconds:.0f} MB/s |")
+    for drop in found.find_all(texts):
+        if drop:
+            print(drop.detail)
 
 
 # Scale.
@@ -318,6 +351,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=float, default=20)
     parser.add_argument("--core", type=int, default=0)
+    parser.add_argument("--contamination", nargs="+", type=Path, metavar="EVALUATION")
     parser.add_argument("--scale", type=int)
     parser.add_argument("--contend", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -325,6 +359,8 @@ def main() -> None:
         contend(arguments.contend[0], Path(arguments.contend[1]))
     elif arguments.scale:
         scale(arguments.scale)
+    elif arguments.contamination:
+        contamination(arguments)
     else:
         race(arguments)
 

@@ -176,6 +176,7 @@ def test_keys_do_not_depend_on_batches(tmp_path: Path) -> None:
 
 
 def test_nothing_to_search(tmp_path: Path) -> None:
+    assert find_duplicates([], lambda shard, rows: iter(())) == []
     assert removed(search(tmp_path, [])) == {}
     assert [len(shard.rows) for shard in search(tmp_path, ["一"], (0, 1))] == [0, 0, 0]
 

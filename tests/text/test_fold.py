@@ -48,3 +48,7 @@ def test_letters_know_where_they_stood() -> None:
     assert letters.ends.tolist() == [4, 7, 7]
     assert "".join("".join(texts)[place] for place in places) == "論語學而ab3"
     assert fold_all(texts).letters().points.tolist() == letters.points.tolist()
+
+
+def test_a_lone_surrogate_is_a_character() -> None:
+    assert folded("a\ud800b").tolist() == [0x61, 0xD800, 0x62]

@@ -12,7 +12,7 @@ each document, and `write_keys` puts them into a file. When all shards are there
 3. goes through the documents in order, once, and compares each with the candidates that are kept so far. Only
    documents with a candidate are read; the sets of 5-grams of those that stay lie in a temporary file.
 
-Memory is about 30 bytes a document and a fixed amount of text. The result depends on the documents, their order
+Memory is about 40 bytes a document and a fixed amount of text. The result depends on the documents, their order
 and the threshold, not on shards or batches.
 """
 
@@ -101,7 +101,7 @@ def find_duplicates(key_files: Sequence[Path], texts: Texts, threshold: float = 
     """
     corpus = _Corpus(key_files)
     corpus.find_exact()
-    if near:
+    if near and len(corpus.of):
         with (
             tempfile.TemporaryFile(dir=key_files[0].parent) as pairs,
             tempfile.TemporaryFile(dir=key_files[0].parent) as sets,

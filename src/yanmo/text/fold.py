@@ -50,8 +50,8 @@ class Folded(NamedTuple):
 
 
 def code_points(text: str) -> np.ndarray:
-    """The text's code points, uint32."""
-    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    """The text's code points, uint32; lone surrogates are code points too."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 @cache
