@@ -294,6 +294,7 @@ def test_a_quotation_mark_that_is_not_closed_costs_its_own_line(tmp_path: Path) 
     many = b'q,a\n1,"' + b"x\n" * 4000 + b"2,y\n"
     rows = read(write(tmp_path / "b.csv", many), max_row_bytes=5000)
     assert len(rows) == 4001 and isinstance(rows[-1], Row)
+    assert broken(write(tmp_path / "r.csv", b"q,a\n1,\r2\r3\n4,5\n")) == {2: "invalid_csv"}
     doubled = read(write(tmp_path / "c.csv", '"q","a"\n"1","他说"好"。"\n"2","二"\n'.encode()))
     assert [row.value["a"] for row in doubled if isinstance(row, Row)] == ['他说好"。"', "二"]  # type: ignore[index]
 

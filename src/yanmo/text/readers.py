@@ -7,6 +7,7 @@ bytes, so that another process can do the parsing (`block_rows`), and memory is 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections import Counter, deque
@@ -351,9 +352,10 @@ def _record(first: str, following: _Again, delimiter: str) -> tuple[list[str], s
     except csv.Error as error:
         problem = f"{error}"
     following.give_back(taken)
-    if first.count('"') % 2 or len(first) > csv.field_size_limit():
-        return [], problem
-    return next(csv.reader([first], delimiter=delimiter)), None  # quotation marks that nobody doubled
+    if first.count('"') % 2 == 0:  # quotation marks within the line that nobody doubled
+        with contextlib.suppress(csv.Error):
+            return next(csv.reader([first], delimiter=delimiter)), None
+    return [], problem
 
 
 # JSON arrays and objects
