@@ -29,7 +29,7 @@ UNCONVERTED = re.compile(
     re.DOTALL,
 )
 KANA = re.compile("[ぁ-ゖァ-ヺ]")
-JAPANESE = 0.1
+JAPANESE = 1 / 3
 """A line with more kana than this, among all its characters, is Japanese. A Chinese one names a work or a person."""
 LITERARY = "\ufdd3"
 """Stands for 著 while OpenCC works: tw2s makes a particle of it in 所著 and 原著, even in simplified text."""
@@ -39,6 +39,8 @@ WRITTEN = re.compile(
     "|(?<=[，。；、（曾並并另还還也亦皆均])著(?=有)|著(?=有[《〈「『“])"
 )
 """著 as in writing, or in being plain to see; elsewhere in traditional text it is the particle."""
+TELLS_NOTHING = "么著"
+"""Conversion changes them, but 么 is simplified (alone it becomes 幺), and 著 is counted."""
 HAN = ((0x3400, 0x9FFF), (0xF900, 0xFAFF))
 BEYOND = "\U00020000-\U0002fa1f"
 
@@ -108,14 +110,11 @@ def opencc(conversion: Conversion) -> OpenCC:
 
 @cache
 def traditional(conversion: Conversion) -> re.Pattern[str] | None:
-    """Characters that only traditional text has; None where conversion also changes words of others.
-
-    GB2312 has a few that conversion changes: 乾 and 著 mean nothing alone, 么 is simplified.
-    """
+    """Characters that traditional text has; None where conversion also changes words of others."""
     if conversion == "tw2sp":
         return None
     han = [chr(point) for first, last in HAN for point in range(first, last + 1)]
     single = opencc(conversion).convert("\n".join(han)).split("\n")
-    changed = [old for old, new in zip(han, single, strict=True) if old != new and not old.encode("gb2312", "ignore")]
+    changed = [old for old, new in zip(han, single, strict=True) if old != new and old not in TELLS_NOTHING]
     # One range for the other planes: `re` looks up a set in one step only below them.
     return re.compile(f"[{''.join(changed)}{BEYOND}]")

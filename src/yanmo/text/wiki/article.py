@@ -11,7 +11,7 @@ from yanmo.text.wiki.conversion import with_words
 from yanmo.text.wiki.dump import ARTICLES
 from yanmo.text.wiki.holes import without_holes
 from yanmo.text.wiki.lines import without_line_markup
-from yanmo.text.wiki.page import PIPE, RESERVED, Page
+from yanmo.text.wiki.page import RESERVED, Page, unquoted
 from yanmo.text.wiki.scanner import scan
 from yanmo.text.wiki.sections import sections
 from yanmo.text.wiki.tags import without_tags
@@ -35,7 +35,7 @@ def article(row: RowKeys) -> str | Drop:
         return Drop("disambiguation")
     if not text:
         return Drop("empty_page", "no text is left of the page")
-    title = page.shown_title or with_words(page.title, page.words)
+    title = unquoted(page.shown_title) if page.shown_title else with_words(page.title, page.words)
     return f"{title}\n{text}"
 
 
@@ -44,16 +44,17 @@ def plain_text(wikitext: str, page: Page) -> str:
 
     What must not be converted to simplified characters stands between KEEP and KEPT (text.simplify).
     """
-    wikitext = RESERVED.sub("", wikitext) if RESERVED.search(wikitext) else wikitext
+    if any(character in wikitext for character in RESERVED):
+        wikitext = wikitext.translate(dict.fromkeys(map(ord, RESERVED)))
     if "__" in wikitext:
         page.disambiguation |= "__DISAMBIG__" in wikitext
         wikitext = SWITCH.sub("", wikitext)
     lines: list[str] = []
     for section in sections(without_tags(wikitext, page)):
-        heading = without_holes(scan(section.heading, page)).strip()
+        heading = unquoted(without_holes(scan(section.heading, page))).strip()
         if heading:
             lines.append(heading)
-        lines += without_line_markup(without_holes(scan(section.body, page)).replace(PIPE, "|"))
+        lines += without_line_markup(unquoted(without_holes(scan(section.body, page))))
     text = "\n".join(lines)
     if page.words:
         text = with_words(text, page.words)

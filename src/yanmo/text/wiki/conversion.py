@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 
 from yanmo.text.simplify import KEEP, KEPT
-from yanmo.text.wiki.page import PIPE, STASH, Page, kept
+from yanmo.text.wiki.page import STASH, Page, kept, unquoted
 
 SIMPLIFIED = ("zh-cn", "zh-sg", "zh-my", "zh-hans", "zh")
 """Whose word is taken: the first of these that the rule has. Readers of zh-cn see zh-sg's and zh-hans's otherwise."""
@@ -88,7 +88,7 @@ class Rule:
 
 
 def _bare(word: str) -> str:
-    return word.replace(KEEP, "").replace(KEPT, "").replace(PIPE, "|")
+    return unquoted(word.replace(KEEP, "").replace(KEPT, ""))
 
 
 def resolve(content: str, page: Page) -> str:

@@ -9,15 +9,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from yanmo.text.simplify import KEEP, KEPT
+from yanmo.text.simplify import KEEP, KEPT, LITERARY
 
 STASH = "\ufdd4"
 """STASH number STASH: text that no other rule may touch, put back at the end."""
 PIPE = "\ufdd5"
 """A | that is text, or comes out of a template: it parts no arguments."""
+EQUALS = "\ufdd7"
+"""The same for =, which parts an argument's name from its value."""
 HOLE = "\ufdd6"
 """Where a template has left nothing."""
-RESERVED = re.compile(f"[{KEEP}-{HOLE}]")
+RESERVED = (KEEP, KEPT, LITERARY, STASH, PIPE, EQUALS, HOLE)
 STASHED = re.compile(f"{STASH}([0-9]+){STASH}")
 
 
@@ -40,6 +42,17 @@ class Page:
         """`text` with all that was stashed in it; nowiki in a formula's neighbour is never nested."""
         show: Callable[[re.Match[str]], str] = lambda match: self._stash[int(match[1])]  # noqa: E731
         return STASHED.sub(show, text) if self._stash else text
+
+
+def quoted(text: str) -> str:
+    """`text` with | and = that part no arguments."""
+    if "|" in text:
+        text = text.replace("|", PIPE)
+    return text.replace("=", EQUALS) if "=" in text else text
+
+
+def unquoted(text: str) -> str:
+    return text.replace(PIPE, "|").replace(EQUALS, "=")
 
 
 def kept(text: str) -> str:

@@ -15,7 +15,7 @@ import re
 
 from yanmo.text.wiki.conversion import resolve
 from yanmo.text.wiki.languages import INTERLANGUAGE
-from yanmo.text.wiki.page import HOLE, PIPE, Page
+from yanmo.text.wiki.page import HOLE, Page, quoted
 from yanmo.text.wiki.templates import is_shown, template
 
 NAMESPACES = "file|image|media|category|文件|檔案|档案|图像|圖像|媒体|媒體|分类|分類"
@@ -26,6 +26,8 @@ UNSEEN = re.compile(rf"\s*(?:{NAMESPACES})\s*:", re.IGNORECASE)
 EXTERNAL = re.compile(
     r"\[(?:(?:https?|ftp|irc|news|mailto|magnet):(?://)?|//)[^\s\[\]]++[ \t]*+([^\[\]\n]*+)\]", re.IGNORECASE
 )
+PARAMETER = re.compile(r"(?<!-)\{\{\{[^{}|]*+(?:\|([^{}]*+))?\}\}\}")
+"""Outside of a template a parameter is never given, so it shows what stands for it then."""
 QUOTES = re.compile("'{2,}")
 TOKEN = re.compile(
     r"(\{\{|\}\}|\[\[|\]\](?!\](?!\]))"  # ]]] closes an outer link after an address's ]
@@ -37,15 +39,18 @@ MAX_DEPTH = 40
 
 
 def scan(text: str, page: Page) -> str:
-    """`text` as readers see it, but for its lines. A | that is text may be PIPE, a dropped template HOLE."""
+    """`text` as readers see it, but for its lines. What is text may be `quoted`, a dropped template HOLE."""
     if "[" in text:
-        text = UNSEEN_LINK.sub("", PLAIN_LINK.sub(r"\1", text))
+        # Splitting at a pattern with one group and joining puts the group in the pattern's place, all in C.
+        text = UNSEEN_LINK.sub("", "".join(PLAIN_LINK.split(text)))
+    if "{{{" in text:
+        text = "".join([part or "" for part in PARAMETER.split(text)])
     if "{{" in text or "[[" in text or "-{" in text or "}}" in text or "]]" in text:
         text = _resolved(TOKEN.split(text), page)
     if "''" in text:
         text = QUOTES.sub("", text)
     if "[" in text:
-        text = EXTERNAL.sub(r"\1", text)
+        text = "".join(EXTERNAL.split(text))
     return text
 
 
@@ -77,7 +82,7 @@ def _resolved(parts: list[str], page: Page) -> str:
                 result = _link(content)
             else:
                 result = resolve(content, page)
-            out.append(result.replace("|", PIPE) if "|" in result else result)
+            out.append(quoted(result))
             out.append(text)
         else:  # unpaired
             out.append(text)
