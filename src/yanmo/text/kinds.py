@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from yanmo.text.conversations import CONVERSATIONS
+from yanmo.text.preferences import PREFERENCES
 from yanmo.text.simplify import Conversion
 
 Kind = Literal["web", "encyclopedia", "wiki", "questions", "verse", "markdown", "code", "general"]
@@ -99,4 +100,6 @@ def kind_of_format(format: str) -> Kind:
         return "wiki"
     if format in ("wiki-cn", "baidubaike"):
         return "encyclopedia"
-    return "questions" if format in CONVERSATIONS else "general"
+    if format == "mnbvc-code":
+        return "code"
+    return "questions" if format in CONVERSATIONS or format in PREFERENCES else "general"
