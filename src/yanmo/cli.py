@@ -21,7 +21,7 @@ from yanmo.core.environment import restart_for_tensors
 MISTAKES = (ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
-TENSOR_COMMANDS = ("demo", "run", "pretrain", "sft", "dpo", "generate", "evaluate", "chat")
+TENSOR_COMMANDS = ("demo", "run", "pretrain", "sft", "reward", "dpo", "generate", "evaluate", "chat")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ COMMANDS = {
     "pack": "documents -> token shards",
     "pretrain": "token shards -> a base model",
     "sft": "a base model + conversations -> a model that answers",
+    "reward": "a model that answers + preferences -> a model that scores answers",
     "dpo": "a model that answers + preferences -> one that answers as people liked better",
     "merge": "an adapter -> an ordinary model",
     "generate": "a model + a file of prompts -> completions",

@@ -6,18 +6,13 @@ yanmo dpo --init runs/sft --data preferences.jsonl --lora.rank 16 --preference.l
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import orjson
-import xxhash
-
 from yanmo.core.settings import CommandSettings
 from yanmo.model.lora_settings import LoraSettings
-from yanmo.text.preferences import Preference, read_preferences
-from yanmo.text.step import Drop
+from yanmo.text.preferences import Preference
 from yanmo.train.preference_settings import PreferenceSettings
 from yanmo.train.settings import TrainSettings
 
@@ -67,7 +62,7 @@ class Settings(CommandSettings):
 
 def main(settings: Settings) -> None:
     from yanmo.core.run import open_run
-    from yanmo.data.preferences import PreferenceBatches
+    from yanmo.data.preferences import PreferenceBatches, read_split, say_counts
     from yanmo.model.checkpoint import load_config
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.preference import preference_figures, preference_loss
@@ -84,16 +79,10 @@ def main(settings: Settings) -> None:
         )
 
     with open_run(settings) as run:
-        training, held_out, rejected = split(settings)
+        training, held_out, rejected = read_split(settings.data, settings.format, settings.val_fraction)
         packed = batches(training)
         validation = batches(held_out) if held_out else None
-        run.report["preferences"] = {
-            "read": len(training) + len(held_out) + sum(rejected.values()),
-            "rejected": dict(rejected),
-            "training": asdict(packed.counts),
-            "validation": asdict(validation.counts) if validation else None,
-        }
-        say_counts(run, packed, len(held_out), rejected)
+        say_counts(run, packed, validation, rejected)
         if settings.preference.needs_reference:
             set_references(settings, run, packed, validation)
 
@@ -114,32 +103,6 @@ def main(settings: Settings) -> None:
             samples=lambda model: answers(model, tokenizer, settings.samples),
         )
         train(stage, run, settings.resume)
-
-
-def split(settings: Settings) -> tuple[list[Preference], list[Preference], Counter[str]]:
-    """Pairs to train on, those held out (by a hash of the question, so that all pairs of a question stay together),
-    and how many rows were rejected for which reason."""
-    training: list[Preference] = []
-    held_out: list[Preference] = []
-    rejected: Counter[str] = Counter()
-    for _, pair in read_preferences(settings.data, settings.format):
-        if isinstance(pair, Drop):
-            rejected[pair.reason] += 1
-            continue
-        draw = xxhash.xxh3_64_intdigest(orjson.dumps(pair.messages)) / 2**64
-        (held_out if draw < settings.val_fraction else training).append(pair)
-    return training, held_out, rejected
-
-
-def say_counts(run: Run, packed: PreferenceBatches, held_out: int, rejected: Counter[str]) -> None:
-    counts = packed.counts
-    reasons = rejected + Counter(counts.dropped)
-    run.say(
-        f"{counts.kept:,} pairs to train on ({counts.tokens:,} tokens; chosen answers have {counts.chosen_tokens:.0f}, "
-        f"rejected ones {counts.rejected_tokens:.0f} on average) in {counts.rows:,} rows, "
-        f"{counts.padding_share:.1%} padding; {held_out:,} held out; {counts.shortened:,} without their oldest turns; "
-        f"left out: {', '.join(f'{number:,} {reason}' for reason, number in reasons.items()) or 'none'}"
-    )
 
 
 def set_references(

@@ -21,9 +21,10 @@ class Settings(CommandSettings):
 
 
 def main(settings: Settings) -> None:
-    from yanmo.model.adapter import base_of, is_adapter
+    from yanmo.model.adapter import base_of, is_adapter, is_reward
     from yanmo.model.checkpoint import load_model, save_model
     from yanmo.model.lora import merge
+    from yanmo.model.reward import load_reward_model
 
     if not is_adapter(settings.adapter):
         raise ValueError(f"--adapter {settings.adapter}: not an adapter directory (no adapter_config.json)")
@@ -32,7 +33,7 @@ def main(settings: Settings) -> None:
             run.say("already merged; nothing to do (--overwrite merges again)")
             return
         base = base_of(settings.adapter)
-        model = load_model(settings.adapter)
+        model = load_reward_model(settings.adapter) if is_reward(settings.adapter) else load_model(settings.adapter)
         merge(model)
         # PEFT leaves the tokenizer with the base.
         tokenizer = settings.adapter if (settings.adapter / "tokenizer.json").is_file() else base

@@ -6,15 +6,21 @@ a pair that does not fit even so is left out and counted.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
+import orjson
 import torch
+import xxhash
 
+from yanmo.core.run import Run
 from yanmo.data.batches import Batch
-from yanmo.data.rows import Flat, PackedRows, flatten
-from yanmo.text.preferences import Preference
+from yanmo.data.rows import PackedRows, flatten
+from yanmo.text.preferences import Preference, read_preferences
+from yanmo.text.step import Drop
 from yanmo.tokenizer.chat import Message, Rendered, oldest_exchange, render
 from yanmo.tokenizer.load import Tokenizer
 
@@ -42,7 +48,8 @@ class PreferenceBatches(PackedRows):
     """Batches of pairs: segments 2i and 2i + 1 of a row are the chosen and the rejected answer of its pair i.
 
     Beside what packed rows have: `count` (B,), the pairs of each row, and `reference` (B, answers), the
-    log-probabilities that `set_reference` was given.
+    log-probabilities that `set_reference` was given. `scored`: for a reward model, which reads an answer to its last
+    token and gives one number there: that place alone has a label.
     Raises: ValueError: no pair is left to train on.
     """
 
@@ -54,16 +61,20 @@ class PreferenceBatches(PackedRows):
         batch_size: int,
         seed: int,
         context: int,
+        scored: bool = False,
     ):
         self.counts = counts = PreferenceCounts()
-        flat = flatten(fit_pairs(pairs, tokenizer, sequence_length, context, counts))
+        lengths: list[int] = []
+        flat = flatten(fit_pairs(pairs, tokenizer, sequence_length, context, scored, counts, lengths))
         if not counts.kept:
             why = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
             raise ValueError(f"no pair left to train on ({why or 'none were given'})")
         super().__init__(flat, tokenizer.pad_id, sequence_length, batch_size, seed, together=SIDES)
         self._reference = np.zeros(len(self.lengths), np.float32)
         counts.rows, counts.tokens, counts.padding_share = self.rows, len(self.ids), self.padding_share
-        counts.chosen_tokens, counts.rejected_tokens = mean_answer_lengths(flat)
+        self.answer_lengths = np.array(lengths)
+        """(answers,): tokens of each answer, its end included."""
+        counts.chosen_tokens, counts.rejected_tokens = (float(self.answer_lengths[side::2].mean()) for side in (0, 1))
 
     def set_reference(self, log_probs: np.ndarray) -> None:
         """log_probs (examples,): of every answer, in the order of `in_order`."""
@@ -86,6 +97,43 @@ class PreferenceBatches(PackedRows):
         }
 
 
+def read_split(
+    paths: list[Path], format: str, val_fraction: float
+) -> tuple[list[Preference], list[Preference], Counter[str]]:
+    """Pairs to train on, those held out (by a hash of the question, so that all pairs of a question stay together),
+    and how many rows were rejected for which reason."""
+    training: list[Preference] = []
+    held_out: list[Preference] = []
+    rejected: Counter[str] = Counter()
+    for _, pair in read_preferences(paths, format):
+        if isinstance(pair, Drop):
+            rejected[pair.reason] += 1
+            continue
+        draw = xxhash.xxh3_64_intdigest(orjson.dumps(pair.messages)) / 2**64
+        (held_out if draw < val_fraction else training).append(pair)
+    return training, held_out, rejected
+
+
+def say_counts(
+    run: Run, training: PreferenceBatches, validation: PreferenceBatches | None, rejected: Counter[str]
+) -> None:
+    """What became of the preferences, on the screen and in the report."""
+    counts, held_out = training.counts, validation.counts if validation else PreferenceCounts()
+    run.report["preferences"] = {
+        "rejected": dict(rejected),
+        "training": asdict(counts),
+        "validation": asdict(held_out),
+    }
+    reasons = rejected + Counter(counts.dropped) + Counter(held_out.dropped)
+    run.say(
+        f"{counts.kept:,} pairs to train on ({counts.tokens:,} tokens; chosen answers have {counts.chosen_tokens:.0f}, "
+        f"rejected ones {counts.rejected_tokens:.0f} on average) in {counts.rows:,} rows, "
+        f"{counts.padding_share:.1%} padding; {held_out.kept:,} held out; "
+        f"{counts.shortened:,} without their oldest turns; "
+        f"left out: {', '.join(f'{number:,} {reason}' for reason, number in reasons.items()) or 'none'}"
+    )
+
+
 def _table(rows: Sequence[np.ndarray], fill: int) -> np.ndarray:
     """Rows of different length as one array."""
     table = np.full((len(rows), max(map(len, rows))), fill, np.int64)
@@ -94,25 +142,29 @@ def _table(rows: Sequence[np.ndarray], fill: int) -> np.ndarray:
     return table
 
 
-def mean_answer_lengths(flat: Flat) -> tuple[float, float]:
-    """Tokens of the chosen and of the rejected answers, on average."""
-    sums = np.add.reduceat(flat.trained.astype(np.int64), flat.bounds[:-1])
-    return float(sums[0::SIDES].mean()), float(sums[1::SIDES].mean())
-
-
 def fit_pairs(
-    pairs: Iterable[Preference], tokenizer: Tokenizer, sequence_length: int, context: int, counts: PreferenceCounts
+    pairs: Iterable[Preference],
+    tokenizer: Tokenizer,
+    sequence_length: int,
+    context: int,
+    scored: bool,
+    counts: PreferenceCounts,
+    lengths: list[int],
 ) -> Iterator[Rendered]:
-    """Both answers of every pair that fits: together a row, each the model's context."""
+    """Both answers of every pair that fits: together a row, each the model's context. `lengths` gets theirs."""
     for pair in pairs:
         counts.pairs += 1
         messages: list[Message] = list(pair.messages)
         while True:
             both = [answered(tokenizer, messages, answer) for answer in (pair.chosen, pair.rejected)]
+            sizes = [sum(trained) for _, trained in both]
+            if scored:
+                both = [marked_at_the_end(rendered, tokenizer) for rendered in both]
             places = [len(ids) - 1 for ids, _ in both]
             if sum(places) <= sequence_length and max(places) <= context:
                 counts.kept += 1
                 counts.shortened += len(messages) < len(pair.messages)
+                lengths += sizes
                 yield from both
                 break
             oldest = oldest_exchange(messages)
@@ -128,3 +180,9 @@ def answered(tokenizer: Tokenizer, messages: Sequence[Message], answer: str) -> 
     ids, trained = render(tokenizer, [*messages, {"role": "assistant", "content": answer}])
     last = len(trained) - trained[::-1].index(True)
     return ids[:last], [False] * len(prompt) + trained[len(prompt) : last]
+
+
+def marked_at_the_end(rendered: Rendered, tokenizer: Tokenizer) -> Rendered:
+    """A token more, which is never read, so that the answer's last one has a label."""
+    ids, _ = rendered
+    return [*ids, tokenizer.pad_id], [False] * len(ids) + [True]

@@ -25,6 +25,8 @@ PREFIX = "base_model.model."
 HEAD = "lm_head.weight"
 BASE = "yanmo.base"
 """The header's key for the fingerprint of the base's weights."""
+TASKS = {"ForCausalLM": "CAUSAL_LM", "ForSequenceClassification": "SEQ_CLS"}
+"""PEFT's word for what stands on top of the blocks."""
 UNSUPPORTED = (
     "use_dora",
     "rank_pattern",
@@ -37,6 +39,11 @@ UNSUPPORTED = (
 
 def is_adapter(directory: Path) -> bool:
     return (directory / CONFIG).is_file()
+
+
+def is_reward(directory: Path) -> bool:
+    """Whether an adapter directory is a reward model's."""
+    return read_json(directory / CONFIG).get("task_type") == TASKS["ForSequenceClassification"]
 
 
 def base_of(directory: Path) -> Path:
@@ -60,16 +67,18 @@ def save_adapter(directory: Path, model: Transformer) -> None:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             tensors[PREFIX + (f"{name}.weight" if ".lora_" in name else name)] = parameter
-    if model.config.tie_word_embeddings and model.lm_head.weight.requires_grad:
-        tensors[PREFIX + HEAD] = model.lm_head.weight.clone()  # PEFT wants a tied head beside its embedding
+    embedding = model.model.embed_tokens.weight
+    tied = model.config.tie_word_embeddings and "lm_head" in dict(model.named_children())
+    if tied and embedding.requires_grad:
+        tensors[PREFIX + HEAD] = embedding.clone()  # PEFT wants a tied head beside its embedding
     save_tensors(directory / WEIGHTS, tensors, {BASE: weights_fingerprint(model.base)})
-    write_json(directory / CONFIG, to_peft(model.lora, model.base, model.config.tie_word_embeddings))
+    write_json(directory / CONFIG, to_peft(model.lora, model.base, tied, TASKS[model.ARCHITECTURE]))
 
 
-def to_peft(settings: LoraSettings, base: Path, tied: bool) -> dict[str, Any]:
+def to_peft(settings: LoraSettings, base: Path, tied: bool, task: str) -> dict[str, Any]:
     return {
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        "task_type": task,
         "base_model_name_or_path": str(base.resolve()),
         "r": settings.rank,
         "lora_alpha": settings.alpha,
@@ -112,7 +121,7 @@ def attach_adapter(model: Transformer, base: Path, directory: Path, dtype: torch
 
     Raises: ValueError: the adapter is of another base, or its tensors are not those that its config promises.
     """
-    tensors, header = load_tensors(directory / WEIGHTS, dtype, model.lm_head.weight.device)
+    tensors, header = load_tensors(directory / WEIGHTS, dtype, model.model.norm.weight.device)
     if BASE in header and header[BASE] != weights_fingerprint(base):
         raise ValueError(f"{directory}: trained on other weights than those in {base}; they have changed since")
     try:

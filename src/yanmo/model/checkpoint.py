@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from yanmo.core.files import atomic_open, read_json, write_json
 from yanmo.model.adapter import attach_adapter, base_of, is_adapter, save_adapter
-from yanmo.model.config import ModelConfig
+from yanmo.model.config import ARCHITECTURES, ModelConfig
 from yanmo.model.tensors import load_tensors, save_tensors
 from yanmo.model.transformer import Transformer
 
+M = TypeVar("M", bound=Transformer)
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
@@ -34,7 +35,7 @@ def save_model(directory: Path, model: Transformer, tokenizer_dir: Path | None =
     Raises ValueError if the tokenizer in `tokenizer_dir` does not fit the model.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    config = model.config.to_hf(str(model.lm_head.weight.dtype).removeprefix("torch."))
+    config = model.config.to_hf(str(model.model.norm.weight.dtype).removeprefix("torch.")) | architecture(model)
     generation: dict[str, Any] = {}
     if tokenizer_dir is not None:
         check_tokenizer(tokenizer_dir, model.config.vocab_size)
@@ -48,13 +49,21 @@ def save_model(directory: Path, model: Transformer, tokenizer_dir: Path | None =
         return
     weights = model.state_dict()
     if model.config.tie_word_embeddings:
-        del weights[HEAD]
+        weights.pop(HEAD, None)
     save_tensors(directory / WEIGHTS, weights)
     write_json(directory / "config.json", config)
 
 
+def architecture(model: Transformer) -> dict[str, Any]:
+    """What `config.json` says of a model that is not a language model."""
+    if model.ARCHITECTURE == Transformer.ARCHITECTURE:
+        return {}
+    name = ARCHITECTURES[model.config.model_type].replace(Transformer.ARCHITECTURE, model.ARCHITECTURE)
+    return {"architectures": [name], "id2label": {"0": "reward"}, "label2id": {"reward": 0}}
+
+
 def load_model(directory: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Transformer:
-    """The model of a Llama, Qwen2 or Qwen3 directory, ours or anybody's, whole or sharded; or of an adapter
+    """The language model of a Llama, Qwen2 or Qwen3 directory, ours or anybody's, whole or sharded; or of an adapter
     directory, which is its base with the adapter on it.
 
     dtype: cast the weights to it; None keeps the file's. Raises ValueError, one line, if anything does not fit.
@@ -64,21 +73,36 @@ def load_model(directory: Path, dtype: torch.dtype | None = None, device: torch.
         model = load_model(base, dtype, device)
         attach_adapter(model, base, directory, dtype)
         return model
+    return load_as(Transformer, directory, dtype, device)
+
+
+def load_as(kind: type[M], directory: Path, dtype: torch.dtype | None, device: torch.device | str) -> M:
+    """The model of a directory, which must be one of this kind."""
     config = load_config(directory)
+    check_kind(directory, kind)
     weights = _load_weights(directory, dtype, device)
+    with torch.device("meta"):
+        model = kind(config)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         # transformers stores no tied head, other writers do: it is the embedding either way.
         weights.pop(HEAD, None)
-        if EMBEDDING in weights:
+        if HEAD in expected and EMBEDDING in weights:
             weights[HEAD] = weights[EMBEDDING]
-    with torch.device("meta"):
-        model = Transformer(config)
-    _check_names(directory, {name: tensor.shape for name, tensor in model.state_dict().items()}, weights)
+    _check_names(directory, expected, weights)
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     if (directory / "tokenizer.json").exists():
         check_tokenizer(directory, config.vocab_size)
     return model
+
+
+def check_kind(directory: Path, kind: type[Transformer]) -> None:
+    """Raises ValueError if `config.json` names another kind of model; old ones name none."""
+    (name, *_) = read_json(directory / "config.json").get("architectures") or [kind.ARCHITECTURE]
+    if not name.endswith(kind.ARCHITECTURE):
+        wanted = "a language model" if kind is Transformer else "a reward model"
+        raise ValueError(f"{directory}: a {name}, where {wanted} (...{kind.ARCHITECTURE}) is needed")
 
 
 def load_config(directory: Path) -> ModelConfig:

@@ -134,6 +134,9 @@ class Transformer(nn.Module):
     Raises ValueError (from `ModelConfig.validate`) for an impossible shape.
     """
 
+    ARCHITECTURE = "ForCausalLM"
+    """How `transformers` calls what stands on top of the blocks."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config.validate()

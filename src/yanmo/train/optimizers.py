@@ -23,6 +23,9 @@ from yanmo.train.settings import TrainSettings
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic whose slope at 0 is largest; five rounds take singular values into 0.7 to 1.2."""
 ROUNDS = 5
+HEADS = ("lm_head", "score")
+TABLES = ("model.embed_tokens", *HEADS)
+"""Lookup tables and what maps to single numbers: not maps between hidden spaces."""
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
@@ -75,7 +78,7 @@ class Muon(torch.optim.Optimizer):
 def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.optim.Optimizer]:
     """The optimizers of all trainable parameters; every group keeps its peak in `peak_lr`."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    tables = {name: p for name, p in named.items() if "embed_tokens" in name or "lm_head" in name}
+    tables = {name: p for name, p in named.items() if name.startswith(TABLES)}
     vectors = {name: p for name, p in named.items() if p.ndim < 2}
     matrices = {name: p for name, p in named.items() if name not in tables and name not in vectors}
     if settings.optimizer == "adamw":
@@ -85,10 +88,10 @@ def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.op
             _group(vectors.values(), settings.lr, 0.0),
         ]
         return [_adamw(groups, settings)]
-    tied = not any("lm_head" in name for name in tables)
+    tied = not any(name.startswith(HEADS) for name in tables)
     groups = [_group(vectors.values(), settings.lr * settings.norm_lr_ratio, 0.0)]
     for name, table in tables.items():
-        is_head = tied or "lm_head" in name
+        is_head = tied or name.startswith(HEADS)
         ratio = settings.head_lr_ratio if is_head else settings.embedding_lr_ratio
         groups.append(_group([table], settings.lr * ratio, 0.0))
     optimizers: list[torch.optim.Optimizer] = []

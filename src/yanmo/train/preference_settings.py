@@ -1,4 +1,4 @@
-"""Which preference loss, and its numbers. No torch: `yanmo dpo --help` is instant."""
+"""What is learned from preferences, by `dpo` and by `reward`, as settings. No torch: `--help` is instant."""
 
 from __future__ import annotations
 
@@ -36,3 +36,17 @@ class PreferenceSettings:
     @property
     def needs_reference(self) -> bool:
         return self.loss not in REFERENCE_FREE
+
+
+@dataclass(kw_only=True)
+class RewardSettings:
+    margin: float = 0.0
+    """By how much the chosen answer should lead before a pair costs nothing more."""
+    center: float = 0.01
+    """Weight of the squared sum of a pair's scores: only differences matter to the loss, and this keeps them around 0
+    (Eisenstein et al. 2023, arXiv:2312.09244)."""
+
+    def __post_init__(self) -> None:
+        for name in ("margin", "center"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--reward.{name}: {getattr(self, name)} must be at least 0")

@@ -53,7 +53,7 @@ class Stage:
     loss: Loss
     batches: Batches
     batches_per_epoch: int
-    validate: Callable[[Transformer, int, int], dict[str, float]]
+    validate: Callable[[Any, int, int], dict[str, float]]
     """(model, targets, rows) -> figures over about that many held-out targets, `rows` at a time, the most telling
     first; none where nothing is held out."""
     samples: Callable[[Transformer], list[dict[str, str]]]
@@ -62,6 +62,8 @@ class Stage:
     """Held-out figures -> how good the model is. With it the run ends with its best checkpoint, not its last."""
     enough: Callable[[dict[str, float]], str | None] = lambda figures: None
     """Held-out figures -> why to stop early, or None."""
+    load: Callable[[Path], Transformer] = load_model
+    """Opens a checkpoint of this stage."""
     finish: Path | None = None
     """A trunk's directory or checkpoint to anneal from, instead of `build`."""
 
@@ -71,7 +73,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     settings = resolve(stage.settings)
     torch.manual_seed(settings.seed)
     begin = starting_point(stage, run, resume)
-    model = load_model(begin) if begin else stage.build()
+    model = stage.load(begin) if begin else stage.build()
     model.to(settings.device)
     model.compute_dtype = hardware.DTYPES[settings.dtype]
     optimizers = build_optimizers(model, settings)
@@ -107,18 +109,18 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     hooks = Hooks(validate, save, stage.enough)
     fit(model, stage.loss, stage.batches, optimizers, schedule, settings, progress, hooks, run)
     if progress.best_step is not None and progress.best_step != progress.step:
-        model = go_back(run, progress, model)
+        model = go_back(stage, run, progress, model)
     conclude(stage, run, model)
     return model
 
 
-def go_back(run: Run, progress: Progress, last: Transformer) -> Transformer:
+def go_back(stage: Stage, run: Run, progress: Progress, last: Transformer) -> Transformer:
     """The best checkpoint instead of the last one: as the model, and as what the output directory shows."""
     best = checkpoint_path(run.path, progress.best_step or 0)
     run.say(f"validation was best at step {progress.best_step}; {run.path} holds that model, not the last")
     run.report["best_step"] = progress.best_step
     publish(best, run.path)
-    model = load_model(best).to(last.lm_head.weight.device)
+    model = stage.load(best).to(last.model.norm.weight.device)
     model.compute_dtype = last.compute_dtype
     return model
 

@@ -70,7 +70,8 @@ def save_checkpoint(
     Raises: OSError: nothing older is touched.
     """
     final = checkpoint_path(out, progress.step)
-    if not final.exists():
+    if not final.exists() or damage(final):
+        shutil.rmtree(final, ignore_errors=True)
         temporary = final.with_name(f".{final.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
