@@ -169,6 +169,20 @@ def test_a_new_word_remembers_what_it_was(source: Source) -> None:
     assert inventory.origins[number] == before
 
 
+def test_a_result_is_a_source_again(trimmed: Trimmed, size: int, tmp_path: Path) -> None:
+    trimmed.tokenizer.save(str(tmp_path / "tokenizer.json"))
+    again = open_source(tmp_path)
+    smaller = trim(again, size - 50, words=[])
+    assert smaller.tokenizer.get_vocab_size() == size - 50
+    assert unreachable(take_stock(smaller.tokenizer)) == []
+    assert (smaller.id_map >= 0).sum() == size - 50
+    for text in wordy_texts(3, seed=9):
+        assert smaller.tokenizer.decode(smaller.tokenizer.encode(text).ids) == text
+    inventory = take_stock(again.backend)
+    same = rebuild(inventory, inventory.in_use(), again)
+    assert orjson.loads(same.tokenizer.to_str())["model"] == orjson.loads(trimmed.tokenizer.to_str())["model"]
+
+
 def test_what_goes_is_what_costs_least(source: Source, trimmed: Trimmed, size: int) -> None:
     """No more than a prototype loses that keeps the most frequent and closes that over their parts."""
     held_out = wordy_texts(30, seed=3)
