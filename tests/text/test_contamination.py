@@ -109,6 +109,15 @@ def test_phrasing_that_questions_share_does_not_count(tmp_path: Path) -> None:
     assert few.find(hidden(phrase)) is not None, "four different questions"
 
 
+def test_a_short_question_that_others_contain_does_not_count(tmp_path: Path) -> None:
+    phrase = "下列说法错误的是"
+    rows = [{"question": phrase}, *({"question": f"关于{subject}，{phrase}"} for subject in ("毛笔", "松墨", "宣纸"))]
+    assert load(tmp_path, *rows).find(hidden(phrase)) is not None
+    contamination = load(tmp_path, *rows, {"question": f"关于端砚，{phrase}"})
+    assert contamination.find(hidden(phrase)) is None
+    assert contamination.find(hidden(f"关于毛笔{phrase}")) is not None
+
+
 @pytest.mark.parametrize("trivial", ["哈哈哈哈哈哈哈哈哈哈哈哈哈哈哈", "12345678901234567890", "GradientBoostingTree"])
 def test_trivial_runs_do_not_count(tmp_path: Path, trivial: str) -> None:
     contamination = load(tmp_path, {"question": f"{trivial}这一串字符在课文里面表示的意思是什么呢"})

@@ -269,17 +269,20 @@ class _Letters:
 
     def runs(self) -> list[tuple[int, np.ndarray]]:
         """(length, where the runs of this length that count start)."""
-        han, latin = self._fitting(LENGTH), self._fitting(LATIN_LENGTH)
+        everywhere = np.arange(len(self.points))
+        han, latin = self._fitting(everywhere, LENGTH), self._fitting(everywhere, LATIN_LENGTH)
         han = han[_count(self.han, han, LENGTH) >= LEAST_HAN]
         latin = latin[_count(self.han, latin, LENGTH) < LEAST_HAN]
-        han = self._own(self._telling(han, LENGTH), LENGTH)
-        latin = self._own(self._telling(latin, LATIN_LENGTH), LATIN_LENGTH)
+        han = self._own(self._telling(han, LENGTH, han), LENGTH)
+        latin = self._own(self._telling(latin, LATIN_LENGTH, latin), LATIN_LENGTH)
         kept = [(LENGTH, han), (LATIN_LENGTH, latin)]
         whole = self._whole(han, latin, self.stem_sizes)
         with_choices = self._whole(han, latin, self.end[self.stems] - self.stems)
+        # Wherever such a question may stand within another.
+        among = np.flatnonzero(np.isin(self.heads, self.heads[self.stems[(whole > 0) | (with_choices > 0)]]))
         for size in range(SHORT, LONGEST + 1):
-            questions = [self._telling(self.stems[sizes == size], size) for sizes in (whole, with_choices)]
-            kept.append((size, np.concatenate(questions)))
+            questions = self.stems[(whole == size) | (with_choices == size)]
+            kept.append((size, self._telling(questions, size, among)))
         return [(length, starts) for length, starts in kept if len(starts)]
 
     def _whole(self, han: np.ndarray, latin: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -291,19 +294,19 @@ class _Letters:
         enough = (sizes >= LENGTH) | (sizes >= SHORT) & (_count(self.han, self.stems, sizes) >= LEAST_HAN - 2)
         return np.where(~has_run & enough & (sizes <= LONGEST), sizes, 0)
 
-    def _fitting(self, length: int) -> np.ndarray:
-        positions = np.arange(len(self.points))
-        return positions[positions + length <= self.end]
+    def _fitting(self, positions: np.ndarray, length: int) -> np.ndarray:
+        return positions[positions + length <= self.end[positions]]
 
-    def _telling(self, starts: np.ndarray, length: int) -> np.ndarray:
-        """Those of enough different letters that few questions have in common."""
+    def _telling(self, starts: np.ndarray, length: int, among: np.ndarray) -> np.ndarray:
+        """Those of enough different letters that few questions have in common, counting runs that start `among`."""
         starts = starts[_different(self.points, starts, length) >= LEAST_DIFFERENT]
-        fitting = self._fitting(length)
-        same_head = fitting[np.isin(self.heads[fitting], self.heads[starts])]
-        hashes = _hashes(self.points, same_head, length)
-        order = np.lexsort((self.question[same_head], hashes))
-        hashes, question = hashes[order], self.question[same_head][order]
-        first = np.append(True, (hashes[1:] != hashes[:-1]) | (question[1:] != question[:-1]))[: len(hashes)]
+        if not len(starts):
+            return starts
+        among = self._fitting(among, length)
+        hashes = _hashes(self.points, among, length)
+        order = np.lexsort((self.question[among], hashes))
+        hashes, question = hashes[order], self.question[among][order]
+        first = np.append(True, (hashes[1:] != hashes[:-1]) | (question[1:] != question[:-1]))
         different, questions = np.unique(hashes[first], return_counts=True)
         common = different[questions >= COMMON]
         return starts[~np.isin(_hashes(self.points, starts, length), common)]

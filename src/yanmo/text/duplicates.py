@@ -126,7 +126,7 @@ class _Corpus:
         self.of = np.arange(count, dtype=np.uint32)
         """The document that each repeats; itself if it is kept."""
         self.exact = np.zeros(count, bool)
-        self.jaccard = np.zeros(count, np.float32)
+        self.jaccard = np.zeros(count)
 
     def kept(self, documents: np.ndarray) -> np.ndarray:
         return self.of[documents] == documents
@@ -202,7 +202,7 @@ class _Corpus:
                     shards,
                     of - self.starts[shards],
                     self.exact[documents],
-                    self.jaccard[documents].astype(np.float64),
+                    self.jaccard[documents],
                 )
             )
         return result
