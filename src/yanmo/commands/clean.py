@@ -2,6 +2,7 @@
 
     yanmo clean --inputs corpus/ --out runs/clean
     yanmo clean --inputs novels/ wiki.jsonl.zst --min-chars 50 --out runs/clean
+    yanmo clean --inputs zhwiki-*-pages-articles-multistream*.xml.bz2 --out runs/wiki
 
 The inputs are cut into spans that processes clean one by one into shards (1), duplicates are found among all of
 them (2), and each shard becomes a part of the output (3); text/stages.py has these stages. The working state lies
@@ -72,8 +73,8 @@ class Reading(CommandSettings):
     out: Path = Path("runs/clean")
     """The directory to write: part-*.jsonl.zst, removed/, report.json."""
     inputs: list[Path]
-    """Files and folders: .txt .json .jsonl .csv .parquet, plain or .gz .bz2 .zst .xz; folders are searched
-    recursively, in sorted order."""
+    """Files and folders: .txt .json .jsonl .csv .parquet and wiki dumps (.xml), plain or .gz .bz2 .zst .xz; folders
+    are searched recursively, in sorted order."""
     format: str = "auto"
     """How rows are laid out: auto recognises each file by its keys; a wrong name lists the known ones."""
     encoding: Encoding = "auto"

@@ -68,7 +68,7 @@ def simplifier(conversion: Conversion) -> Step:
         return plain(text)
 
     def step(text: str) -> str | Drop:
-        particles = "著" in text and text.count("着") <= text.count("著")
+        particles = "著" in text and text.count("着") < text.count("著")
         if particles or needed is None or needed.search(text) is not None:
             if "著" in text and conversion != "t2s":
                 # Who writes 着 for the particle (in simplified text, in Hong Kong) means 著 by 著.

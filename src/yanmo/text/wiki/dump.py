@@ -77,9 +77,15 @@ def page_blocks(source: Source, start: int = 0, stop: int | None = None) -> Iter
             number, rest, skipping = number + 1, rest[-len(BEGIN) :], True
     yield from _whole(rest, number, position)
     to_the_end = mine is None and (stop is None or stop >= source.path.stat().st_size)
-    if to_the_end and not faulty and END_OF_DUMP not in rest[-CHUNK:]:
+    if to_the_end and not faulty and not _ends_dump(rest, whole=start == 0):
         number += rest.count(BEGIN)
         yield Block(number, [Broken(number, Drop("truncated", "the dump breaks off: no </mediawiki>"), "")], position)
+
+
+def _ends_dump(rest: bytes, whole: bool) -> bool:
+    """Whether the dump's last tag is there; a part of it will do if the file is not read from its beginning."""
+    seen = rest.rstrip()[-len(END_OF_DUMP) :]
+    return END_OF_DUMP in rest[-CHUNK:] or (not whole and END_OF_DUMP.endswith(seen))
 
 
 def page_ends(source: Source, step: int) -> Iterator[int]:
