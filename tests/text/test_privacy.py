@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanmo.text.normalise import normalise
 from yanmo.text.markup import plain
+from yanmo.text.normalise import normalise
 from yanmo.text.privacy import WEIGHTS, is_card, is_identity, luhn, mask_private_data
 
 

@@ -21,7 +21,9 @@ def test_letters_and_digits_become_ascii(text: str, expected: str) -> None:
     assert ascii_letters(text) == expected
 
 
-@pytest.mark.parametrize("text", ["你好，世界！（真的？）：；～％＠＃「」￥", "①㎏㈱½", "在全角模式下输入Ａ，在半角模式下输入A。"])
+@pytest.mark.parametrize(
+    "text", ["你好，世界！（真的？）：；～％＠＃「」￥", "①㎏㈱½", "在全角模式下输入Ａ，在半角模式下输入A。"]
+)
 def test_punctuation_stays_full_width(text: str) -> None:
     assert ascii_letters(text) == text
 

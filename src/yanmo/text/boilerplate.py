@@ -1,7 +1,8 @@
 """Lines that belong to a page and not to its text are cut out; a document of little else is dropped.
 
-A line goes only as a whole, only if it is short and says nothing else: 版权所有, 责任编辑, 上一篇, 扫码关注. A pattern must match the whole line, its gaps are bounded, so that a line costs no more than its length. An
-article about copyright or WeChat has these words within long lines and keeps them.
+A line goes only as a whole, only if it is short and says nothing else: 版权所有, 责任编辑, 上一篇, 扫码关注. A pattern
+must match the whole line, and its gaps are bounded, so that a line costs no more than its length. An article about
+copyright or WeChat has these words within longer lines and keeps them.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ WHOLE_LINES = (
 """What a line may say and nothing else to be boilerplate, apart from AROUND."""
 WITHIN_LINES = {
     "版权|ights|保留所有": r".{0,40}(?:版权所有|All [Rr]ights [Rr]eserved|保留所有权利|版权归.{1,20}所有).{0,50}",
-    "ICP|公网安备|许可证": r".{0,30}(?:ICP[备证]|公网安备|增值电信业务经营许可证|网络文化经营许可证|互联网新闻信息服务许可证).{0,50}",
-    "未经": r".{0,20}未经.{0,12}(?:许可|授权|允许|同意|书面).{0,16}(?:转载|复制|使用|镜像|摘编|传播).{0,40}",
+    "ICP|公网安备|许可证": r".{0,30}(?:ICP[备证]|公网安备|(?:电信业务经营|网络文化经营|新闻信息服务)许可证).{0,50}",
+    "未经": r".{0,20}未经.{0,12}(?:许可|授权|允许|同意).{0,10}(?:不得|禁止|请勿|严禁|谢绝|任何)"
+    r".{0,16}(?:转载|复制|使用|镜像|摘编|传播).{0,30}",
     "转载|引用|转发": r".{0,20}(?:转载|引用|转发)(?:本文)?(?:请|须|需|时请|务必)(?:注明|标明|保留|联系|获得).{0,50}",
     "扫码|扫描|扫一扫|微信扫|长按|识别": r".{0,30}(?:扫码|扫描|扫一扫|长按|识别|微信扫).{0,16}"
     r"(?:二维码|关注|加入|进群|入群|领取|下载|小程序|添加|咨询|报名|观看).{0,40}",
@@ -58,10 +60,13 @@ WITHIN_LINES = {
     r"(?:公众号|公号|微信号|视频号|抖音号|订阅号|服务号|头条号|官微|官方微信|微信平台).{0,40}",
     "点击|[点戳][上下左右蓝文底阅“]|轻触": r".{0,12}(?:点击|点|戳|轻触)"
     r"(?:上方|下方|上面|下面|左下角|右上角|右下角|蓝字|蓝色|文末|底部|[“\"]?阅读原文).{0,40}",
-    "微信|VX|vx|V信|QQ|企鹅": r".{0,12}(?:添加|加|咨询)(?:客服|老师|小编|助理|顾问|助教|班主任)?(?:微信|VX|vx|V信|QQ|企鹅群).{0,50}",
-    "点个|点一下|点亮|请点|戳个|给个": r".{0,16}(?:点个|点一下|点亮|请点|戳个|给个)[“\"「]?(?:赞|在看|好看|关注|小红心|大拇指).{0,20}",
-    "[0-9]": r".{0,40}(?:浏览|阅读|点击|访问|人气|围观)(?:次数|量|数|人数)?[ 　]{0,2}[:：(（][ 　]{0,2}[0-9]{1,9}.{0,40}",
-    "侵|版权|违者|声明|提示": r".{0,20}(?:侵删|侵权必究|侵权删除|侵权即删|侵删致歉|违者必究).{0,12}"
+    "微信|VX|vx|V信|QQ|企鹅": r".{0,12}(?:添加|加|咨询)(?:客服|老师|小编|助理|顾问|助教)?"
+    r"(?:微信|VX|vx|V信|QQ|企鹅群).{0,50}",
+    "点个|点一下|点亮|请点|戳个|给个": r".{0,16}(?:点个|点一下|点亮|请点|戳个|给个)[“\"「]?"
+    r"(?:赞|在看|好看|关注|小红心|大拇指).{0,20}",
+    "浏览|阅读|访问|人气|围观": r".{0,40}(?:浏览|阅读|访问|人气|围观)(?:次数|量|数|人数)?"
+    r"[ 　]{0,2}[:：(（][ 　]{0,2}[0-9]{1,9}.{0,40}",
+    "侵|版权|违者": r".{0,20}(?:侵删|侵权必究|侵权删除|侵权即删|侵删致歉|违者必究).{0,12}"
     r"|.{0,30}如?若?(?:如有|若有|如果|如|若).{0,8}(?:侵权|侵犯|版权问题).{0,40}(?:联系|告知|删除|处理|删|通知).{0,40}",
 }
 """A word without which a line cannot match -> what it may consist of. The word is looked for first: it is cheap."""
@@ -98,8 +103,8 @@ def is_boilerplate(line: str) -> bool:
     if len(line) > LONGEST_DISCLAIMER:
         return False
     said = line.strip(AROUND)
-    if len(said) <= LONGEST_LINE and WHOLE.fullmatch(said):
+    if ("声明" in said or "提示" in said) and DISCLAIMER.fullmatch(said):
         return True
-    if not WORD.search(said):
+    if len(said) > LONGEST_LINE:
         return False
-    return bool(DISCLAIMER.fullmatch(said) or (len(said) <= LONGEST_LINE and WITHIN.fullmatch(said)))
+    return bool(WHOLE.fullmatch(said) or (WORD.search(said) and WITHIN.fullmatch(said)))

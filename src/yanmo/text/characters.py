@@ -47,7 +47,7 @@ class Composition(NamedTuple):
 
 
 def composition(text: str) -> Composition:
-    counts = np.bincount(character_classes()[code_points(text)], minlength=8).tolist()
+    counts = np.bincount(character_classes().take(code_points(text)), minlength=8).tolist()
     return Composition(
         visible=len(text) - counts[SPACE],
         han=counts[HAN],

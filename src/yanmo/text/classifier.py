@@ -1,8 +1,9 @@
 """A quality classifier trained on the spot: what the user calls good against what he calls bad.
 
-Logistic regression over hashed characters, pairs and triples, each feature scaled by how far its frequencies in the two
-sides differ (NBSVM, Wang and Manning 2012, https://aclanthology.org/P12-2018) and each text to about unit length. Training is full-batch with Nesterov's momentum: seconds, no random numbers, the same
-weights every time. Accuracy is cross-validated: each example is judged by weights that have not seen it.
+Logistic regression over hashed characters, pairs and triples. Each feature is scaled by how far its frequencies in
+the two sides differ (NBSVM, Wang and Manning 2012, https://aclanthology.org/P12-2018), each text to about unit
+length. Training is full-batch with Nesterov's momentum: seconds, no random numbers, the same weights every time.
+Accuracy is cross-validated: each example is judged by weights that have not seen it.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Classifier:
         return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
 
     def save(self, path: Path) -> None:
-        numbers = np.array([self.bias, self.accuracy], np.float32)
-        with atomic_open(path, "wb") as file:
+        numbers = np.array([self.bias, self.accuracy])
+        with atomic_open(path) as file:
             file.write(save({"weights": self.weights, "bias_accuracy": numbers}))
 
 

@@ -90,7 +90,15 @@ PROFILES: dict[Kind, Profile] = {
     "verse": Profile(min_chars=10, min_han=0.4, max_repeated_text=0.8, private_data=False),
     "markdown": Profile(min_chars=10, min_han=0.05, typography=False, private_data=False),
     "code": Profile(min_chars=10, min_han=0.0, typography=False, private_data=False),
-    "general": Profile(min_chars=10, min_han=0.2, max_repeated_text=0.9),
+    "general": Profile(
+        min_chars=10,
+        min_han=0.2,
+        max_digits=0.8,
+        max_symbols=0.8,
+        max_repeated_lines=0.9,
+        max_repeated_text=0.8,
+        max_one_phrase=0.5,
+    ),
 }
 
 

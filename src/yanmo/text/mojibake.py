@@ -20,7 +20,7 @@ WINDOWS_1252 = {chr(byte): byte for byte in range(0x80, 0x100)} | {
 }
 """The character a byte becomes -> the byte; browsers read the five undefined ones as control characters."""
 HIGH = re.escape("".join(WINDOWS_1252))
-LATIN_MARKS = ("ä¸", "å", "æ", "ï¼", "µÄ", "£¬", "¡£")
+LATIN_MARKS = "äåæïµ£¡"
 """Some of 中, 国, 文 and ， read from UTF-8, of 的， and 。 read from GBK: no Chinese text of any length is without."""
 LATIN_RUN = re.compile(f"[¡-ÿ][{HIGH}]{{7,}}")
 GBK_RUN = re.compile("[^\x00-\x7f]{4,}")
@@ -43,7 +43,7 @@ PRIVATE_USE = {
 }
 """Characters of no meaning of their own that are common and known."""
 TO_PUBLIC = str.maketrans(PRIVATE_USE)
-GONE_MARKS = ("\ufffd", "锟斤", "烫烫烫", "屯屯屯", "ï¿½")
+GONE_MARKS = "\ufffd锟烫屯ï"
 ABOUT_ENCODING = re.compile("乱码|编码")
 MOST_GONE = 0.01
 """Share of a text that may be gone."""

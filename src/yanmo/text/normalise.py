@@ -21,6 +21,8 @@ INVISIBLE = re.compile(
     "\ufff9-\ufffb\ufdd0-\ufdef\ufffe\uffff"  # annotation marks, noncharacters
     "]"
 )
+UNUSUAL = re.compile(f"[\u200d{NEWLINE.pattern[1:-1]}{INVISIBLE.pattern[1:-1]}]")
+"""One look for all of them: most texts have none."""
 LONE_JOINER = re.compile("(?<![\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d")
 """The zero-width joiner is part of an emoji (a family, a profession) and litter anywhere else."""
 BLANK_LINES = re.compile("\n{4,}")
@@ -33,9 +35,10 @@ def normalise(text: str) -> str | Drop:
         text.encode()
     except UnicodeEncodeError as error:
         return Drop("lone_surrogate", f"half of a UTF-16 pair at character {error.start}")
-    text = INVISIBLE.sub("", NEWLINE.sub("\n", text.replace("\r\n", "\n")))
-    if "\u200d" in text:
-        text = LONE_JOINER.sub("", text)
+    if UNUSUAL.search(text):
+        text = INVISIBLE.sub("", NEWLINE.sub("\n", text.replace("\r\n", "\n")))
+        if "\u200d" in text:
+            text = LONE_JOINER.sub("", text)
     # rstrip by line, not a regex: `\s+\n` takes quadratic time on a long run of spaces.
     text = "\n".join([line.rstrip() for line in text.split("\n")])
     if "\n\n\n\n" in text:

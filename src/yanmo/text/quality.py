@@ -46,9 +46,9 @@ def proportions(profile: Profile, min_han: float) -> Step:
             return Drop("few_marks", f"{marks:.1%} are punctuation marks")
         if profile.max_punctuation is not None and marks > profile.max_punctuation:
             return Drop("many_marks", f"{marks:.0%} are punctuation marks")
-        if profile.max_sentence is not None and total > WHOLE_PARAGRAPH:
-            if total > profile.max_sentence * made_of.sentence_ends:
-                return Drop("no_sentences", f"{made_of.sentence_ends} sentence ends in {total} characters")
+        most = None if profile.max_sentence is None else profile.max_sentence * made_of.sentence_ends
+        if most is not None and total > max(most, WHOLE_PARAGRAPH):
+            return Drop("no_sentences", f"{made_of.sentence_ends} sentence ends in {total} characters")
         return text
 
     return step

@@ -52,7 +52,8 @@ def repeated_lines(text: str) -> float:
     distinct = set(lines)
     if len(distinct) == len(lines):
         return 0.0
-    return 1 - sum(map(len, distinct)) / max(sum(map(len, lines)), 1)
+    total = sum(map(len, lines))
+    return 1 - sum(map(len, distinct)) / total if total else 0.0
 
 
 def repeated_text(letters: np.ndarray) -> float:
@@ -72,7 +73,7 @@ def one_phrase(letters: np.ndarray, limit: float) -> bool:
 def letter_points(text: str) -> np.ndarray:
     """The code points that are Han characters or letters, uint32."""
     points = code_points(text)
-    classes = character_classes()[points]
+    classes = character_classes().take(points)
     return points[(classes == HAN) | (classes == LETTER)]
 
 

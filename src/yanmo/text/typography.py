@@ -16,12 +16,11 @@ DECIMAL_POINT = re.compile("(?<=[0-9])．(?=[0-9])")
 ABOUT_WIDTH = re.compile("[全半][角形]")
 
 LONGEST_RUN = 3
-MARKS = "！？。，、；：!?"
 RUN = re.compile(
-    "([！？。，、；：])\\1{3,}"  # four of a full-width mark
+    "([！？。，])\\1{3,}"  # four of a full-width mark
     "|(?<=[\u3400-\u9fff！？。，、）”])([!?])\\2{3,}"  # of an ASCII one after Chinese only: in code they mean something
 )
-RUNS = tuple(mark * (LONGEST_RUN + 1) for mark in MARKS)
+RUNS = tuple(mark * (LONGEST_RUN + 1) for mark in "！？。，!?")
 ELLIPSIS = re.compile("…{5,}")
 LONGEST_ELLIPSIS = 4
 
