@@ -229,6 +229,12 @@ def test_damaged_utf8_is_never_taken_for_gb18030(text: str, place: int, damage: 
     assert other_encoding(line, "utf-8") is None
 
 
+def test_the_closest_that_damaged_utf8_comes_to_gb18030() -> None:
+    """Four of five characters of the first level; that is not enough."""
+    damaged = ("广" * 4).encode()[2:]
+    assert len(damaged.decode("gb2312")) == 5 and other_encoding(damaged, "utf-8") is None
+
+
 def test_arrays_within_an_object(tmp_path: Path) -> None:
     for key, before in (("RECORDS", ""), ("data", '"version": "1.0", "count": 3, ')):
         for indent in (None, 1):

@@ -202,7 +202,7 @@ def other_encoding(line: bytes, encoding: str) -> str | None:
     """The encoding of a line that is not in its file's, where that is beyond doubt; else None.
 
     Files put together from several sources mix the two. A line is GB18030 for certain if it is GB2312 to the last
-    byte, with at least four characters of its first level (the 3,755 in daily use), four fifths of its Han. Damaged
+    byte, with at least four characters of its first level (the 3,755 in daily use), more than four fifths of its Han. Damaged
     UTF-8 is not: read in pairs, every third of its Han bytes begins a character of the second level. A line is UTF-8
     for certain if it decodes as that with at least four Han characters.
     """
@@ -216,7 +216,7 @@ def other_encoding(line: bytes, encoding: str) -> str | None:
         return other if sum("\u4e00" <= character <= "\u9fff" for character in foreign) >= 4 else None
     leads = [character.encode("gb2312")[0] for character in foreign]
     han, daily = sum(lead >= 0xB0 for lead in leads), sum(0xB0 <= lead < 0xD8 for lead in leads)
-    return "gb18030" if daily >= 4 and daily * 5 >= han * 4 else None
+    return "gb18030" if daily >= 4 and daily * 5 > han * 4 else None
 
 
 def looks_like_gb18030(data: bytes) -> bool:
