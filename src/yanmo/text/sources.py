@@ -202,9 +202,9 @@ def other_encoding(line: bytes, encoding: str) -> str | None:
     """The encoding of a line that is not in its file's, where that is beyond doubt; else None.
 
     Files put together from several sources mix the two. A line is GB18030 for certain if it is GB2312 to the last
-    byte, with at least four characters of its first level (the 3,755 in daily use), more than four fifths of its Han. Damaged
-    UTF-8 is not: read in pairs, every third of its Han bytes begins a character of the second level. A line is UTF-8
-    for certain if it decodes as that with at least four Han characters.
+    byte, with at least four characters of its first level (the 3,755 in daily use), more than four fifths of its Han.
+    Damaged UTF-8 is not: read in pairs, every third of its Han begins a character of the second level. A line is
+    UTF-8 for certain if it decodes as that with at least four Han characters.
     """
     other = "gb2312" if encoding == "utf-8" else "utf-8"
     try:
