@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import small_texts
 
-from yanmo.tokenizer.hanzi import PUNCTUATION, level_1, required
+from yanmo.tokenizer.hanzi import PUNCTUATION, level_1, required, standard
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer
 from yanmo.tokenizer.report import coverage, vocabulary_by_script
 from yanmo.tokenizer.save import save_tokenizer
@@ -85,12 +86,15 @@ def test_no_token_joins_parts_of_characters(large: Tokenizer) -> None:
 
 
 def test_small_vocabularies_take_the_most_frequent() -> None:
-    from collections import Counter
-
     counts = Counter({"的": 50, "是": 70, "a": 1000, "龘": 60})
     assert required(560, counts) == ["是", "的"]
     assert required(264, counts) == ["是"]
     assert required(8192, counts)[:3] == ["是", "的", "，"]
+
+
+def test_large_vocabularies_have_the_standard_characters() -> None:
+    assert not set(standard()[:3500]) <= set(required(8192, Counter()))
+    assert set(standard()[:3500]) | set(level_1()) | set(PUNCTUATION) == set(required(16_384, Counter()))
 
 
 def test_order_of_texts_does_not_matter(trained: Tokenizer) -> None:

@@ -64,7 +64,9 @@ def train_one(settings: Settings, run: Run) -> None:
 
     others = open_others(settings.compare)
     sample = draw(settings, sample_bytes(settings, settings.vocab_size))
-    run.say(f"training on {sample.bytes / 1e6:.1f} MB: {len(sample.texts):,} of {sample.documents_seen:,} documents")
+    run.say(
+        f"training on {sample.bytes / 1e6:.1f} MB: {len(sample.texts):,} documents drawn from {sample.documents_seen:,}"
+    )
     save_tokenizer(train(sample.texts, settings.vocab_size, settings.kind), run.path)
     run.report.update(sample_bytes=sample.bytes, sample_documents=len(sample.texts))
     show(run, load_tokenizer(run.path), sample.held_out, others)

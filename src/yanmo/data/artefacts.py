@@ -17,8 +17,9 @@ from yanmo.core.files import read_json
 from yanmo.core.settings import PROVENANCE, read_toml
 from yanmo.data.shards import META, open_shards
 from yanmo.model.config import ModelConfig
-from yanmo.tokenizer.foreign import open_any, tokenizer_file
+from yanmo.tokenizer.foreign import open_any
 from yanmo.tokenizer.load import Tokenizer
+from yanmo.tokenizer.source import tokenizer_file
 
 BIN_SAMPLE = 1 << 20
 """Ids of a raw token file that are looked at."""

@@ -23,6 +23,9 @@ ALL_FROM = 8192
 """Vocabularies from this size on hold every required character, seen in the corpus or not. Measured on 20 MB of
 prose: at 6,400 entries all of them cost 2.7 % of the compression, at 8,192 1.1 %, at 32,000 nothing."""
 
+STANDARD_FROM = 16_384
+"""From this size on the 119 of the 3,500 that GB2312 has elsewhere are required as well."""
+
 SHARE_BELOW = 3 / 8
 """Below that size, the most frequent required characters up to this share of the entries beside bytes and control
 tokens: 2,302 of 6,400. Compression is best there (1,200: -4.0 %, 2,000: -0.2 %, 2,400: best, 2,800: -0.4 %)."""
@@ -52,7 +55,10 @@ def standard() -> str:
 
 def required(vocab_size: int, counts: Counter[str]) -> list[str]:
     """The characters guaranteed to be single tokens in a vocabulary of that size, most frequent first."""
-    everyday = sorted([*PUNCTUATION, *level_1()], key=lambda character: -counts[character])
+    usual = [*PUNCTUATION, *level_1()]
+    if vocab_size >= STANDARD_FROM:
+        usual += sorted(set(standard()[: STANDARD_LEVELS[0]]) - set(usual))
+    everyday = sorted(usual, key=lambda character: -counts[character])
     if vocab_size >= ALL_FROM:
         return everyday
     seen = [character for character in everyday if counts[character]]

@@ -12,7 +12,6 @@ from pathlib import Path
 import tokenizers
 
 from yanmo.tokenizer import sentencepiece, tiktoken
-from yanmo.tokenizer.foreign import tokenizer_file
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer, open_backend
 from yanmo.tokenizer.sentencepiece import SentencePiece
 
@@ -50,6 +49,17 @@ def open_source(path: Path, split: tiktoken.Split = "qwen", prefix_space: bool =
         special = {"eos_token": tiktoken.CONTROL[split][0]} if tiktoken.CONTROL[split] else {}
         return Source(file, backend, special)
     return from_sentencepiece(file, sentencepiece.read_model(file), prefix_space)
+
+
+def tokenizer_file(path: Path) -> Path:
+    """The file that says what the tokenizer at `path` is: itself, or the first of those that a directory has."""
+    if path.is_file():
+        return path
+    found = (path / "tokenizer.json", *sorted(path.glob("*.model")), *sorted(path.glob("*.tiktoken")))
+    for file in found:
+        if file.is_file():
+            return file
+    raise ValueError(f"{path}: no tokenizer there (tokenizer.json, *.model or *.tiktoken)")
 
 
 def from_sentencepiece(file: Path, model: SentencePiece, prefix_space: bool = True) -> Source:
