@@ -69,17 +69,17 @@ def test_letters_of_two_documents_are_no_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rest",
     [
-        {"A": "松烟油烟各取其半调和而成", "B": "甲"},
-        {"option_a": "松烟油烟各取其半调和而成", "option_b": "甲"},
-        {"choices": ["松烟油烟各取其半调和而成", "甲"]},
-        {"options": {"A": "松烟油烟各取其半调和而成", "B": "甲"}},
+        {"A": "松烟和油烟各取其半加胶调和而成", "B": "甲"},
+        {"option_a": "松烟和油烟各取其半加胶调和而成", "option_b": "甲"},
+        {"choices": ["松烟和油烟各取其半加胶调和而成", "甲"]},
+        {"options": {"A": "松烟和油烟各取其半加胶调和而成", "B": "甲"}},
     ],
 )
 def test_short_questions_count_with_their_choices(tmp_path: Path, rest: dict[str, Any]) -> None:
     contamination = load(tmp_path, {"question": "墨的原料是", **rest})
-    assert contamination.find(hidden("墨的原料是（）\nA. 松烟油烟各取其半调和而成\nB. 甲")) is not None
+    assert contamination.find(hidden("墨的原料是（）\nA. 松烟和油烟各取其半加胶调和而成\nB. 甲")) is not None
     assert contamination.find(hidden("墨的原料是石油")) is None, "five letters that anybody may write"
-    assert contamination.find(hidden("松烟油烟各取其半调和而成")) is None, "a choice alone"
+    assert contamination.find(hidden("松烟和油烟各取其半加胶调和而成")) is None, "a choice alone"
 
 
 @pytest.mark.parametrize(
