@@ -13,7 +13,7 @@ from tests.text.test_conversations import FORMATS as CONVERSATION_ROWS
 from tests.text.test_conversations import write
 from tests.text.test_preferences import FORMATS as PREFERENCE_ROWS
 from yanmo.text.conversations import CONVERSATIONS
-from yanmo.text.examine import examine
+from yanmo.text.examine import USES, examine
 from yanmo.text.preferences import PREFERENCES
 
 ROWS: list[tuple[str, str, dict[str, Any]]] = [
@@ -79,3 +79,11 @@ def test_unknown_rows_are_shown_by_their_keys(tmp_path: Path) -> None:
     found = examine(write(tmp_path / "a.jsonl", [{"正文": None}, {"正文": "文", "n": 3}]))
     assert found.use is None
     assert found.keys == {"正文": "str '文'", "n": "int 3"}
+
+
+def test_the_documentation_lists_every_format() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    for formats in USES.values():
+        for name, known in formats.items():
+            keys = " ".join(f"`{key}`" for key in known.keys)
+            assert f"| `{name}` | {keys} | {', '.join(known.corpora)} |" in page, f"docs/formats.md lacks {name}"

@@ -372,7 +372,7 @@ def text_advice(found: Examined) -> str:
     advice = ""
     if found.source.layout == "txt" and found.length_quantiles()[2] >= 200:
         advice += " --txt-documents line   (its lines are long: each may be a document)"
-    if (found.traditional_share or 0) > MUCH:
+    if (found.traditional_share or 0) > MUCH and found.source.layout != "wiki":  # dumps are converted by default
         advice += " --simplify t2s   (traditional; without it, it stays so)"
     if found.visible and found.han_share < FEW:
         advice += " --min-han 0   (few Han characters: by default most of it would be removed)"

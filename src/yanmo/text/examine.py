@@ -54,7 +54,7 @@ class Bad:
     def add(self, place: str, drop: Drop) -> None:
         self.reasons[drop.reason] += 1
         if len(self.first) < PLACES:
-            self.first.append(f"{place} ({drop.reason}: {drop.detail})")
+            self.first.append(f"{place} ({drop.reason}{': ' * bool(drop.detail)}{drop.detail})")
 
     @property
     def count(self) -> int:
