@@ -12,7 +12,7 @@ from datetime import date
 from yanmo.text.simplify import KEEP, KEPT
 from yanmo.text.wiki.conversion import Rule
 from yanmo.text.wiki.languages import NAMES
-from yanmo.text.wiki.page import Page, kept
+from yanmo.text.wiki.page import ASIDE, Page, kept
 
 
 class Arguments:
@@ -60,6 +60,12 @@ def life(args: Arguments, page: Page) -> str:
     birth = args.at(1) + args.at(2)
     death = args.at(3) + args.at(4)
     return f"{birth}—{death}" if birth or death else ""
+
+
+def life_aside(args: Arguments, page: Page) -> str:
+    """{{BD|1893年|12月26日|1976年|9月9日}}: in capitals it brings its brackets, but many write more around it."""
+    dates = life(args, page)
+    return f"{ASIDE}{dates}{ASIDE}" if dates else ""
 
 
 def day(args: Arguments, page: Page) -> str:
@@ -270,8 +276,13 @@ def ruby(args: Arguments, page: Page) -> str:
 
 
 def regional(args: Arguments, page: Page) -> str:
-    """{{地区用词|cn=出租车|tw=計程車|hk=的士}}: what each region says, in its own characters."""
-    said = [f"{REGIONS.get(key, key)}作“{kept(_bare(word))}”" for key, word in args.named.items() if word]
+    """{{地区用词|cn=出租车|tw=計程車|hk=cn}}: what each region says, in its own characters; hk=cn is "as in cn"."""
+    regions: dict[str, list[str]] = {}
+    for key, word in args.named.items():
+        word = _bare(args.named.get(word, word))
+        if word:
+            regions.setdefault(word, []).append(REGIONS.get(key, key))
+    said = [f"{'、'.join(where)}作“{kept(word)}”" for word, where in regions.items()]
     return "，".join(said) or "、".join([part for part in args.positional if part])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from yanmo.text.wiki.page import HOLE
+from yanmo.text.wiki.page import ASIDE, HOLE
 
 LOOSE = " \t\xa0\u3000，、；;,：:/"
 """Punctuation that joins two things and stays behind when one of them goes."""
@@ -16,6 +16,8 @@ EMPTY = re.compile(f"[（(]{HOLE}[）)]|（[ \t\xa0\u3000]*）")
 
 
 def without_holes(text: str) -> str:
+    if ASIDE in text:
+        text = _bracketed(text.split(ASIDE))
     if HOLE in text:
         text = _closed(text.split(HOLE))
     return EMPTY.sub("", text) if "（" in text else text
@@ -46,6 +48,15 @@ def _closed(pieces: list[str]) -> str:
             out.append(piece)
             opened = _opens(piece)
     return "".join(out)
+
+
+def _bracketed(pieces: list[str]) -> str:
+    """Every second piece is an aside; it gets brackets where its line has none open."""
+    for index in range(1, len(pieces) - 1, 2):
+        line = pieces[index - 1].rpartition("\n")[2]
+        if sum(map(line.count, OPENING)) <= sum(map(line.count, CLOSING)):
+            pieces[index] = f"（{pieces[index]}）"
+    return "".join(pieces)
 
 
 def _opens(piece: str) -> bool:

@@ -19,7 +19,9 @@ EQUALS = "\ufdd7"
 """The same for =, which parts an argument's name from its value."""
 HOLE = "\ufdd6"
 """Where a template has left nothing."""
-RESERVED = (KEEP, KEPT, LITERARY, STASH, PIPE, EQUALS, HOLE)
+ASIDE = "\ufdd8"
+"""On both sides of text that stands in brackets unless there are some around it already."""
+RESERVED = (KEEP, KEPT, LITERARY, STASH, PIPE, EQUALS, HOLE, ASIDE)
 STASHED = re.compile(f"{STASH}([0-9]+){STASH}")
 
 

@@ -35,6 +35,7 @@ from yanmo.text.wiki.handlers import (
     langx,
     last,
     life,
+    life_aside,
     link_en,
     link_helper,
     linked,
@@ -94,7 +95,7 @@ HANDLERS: dict[str, Handler] = {
     **_named(age, "age 年龄 年齡 age_in_years age_in_years_and_days 周岁 周歲 age_at_date"),
     **_named(as_of, "as_of asof 截至 截止"),
     **_named(circa, "circa c. ca. 大约 大約 约 約"),
-    **_named(reign, "reign r. 在位"),
+    **_named(reign, "reign 在位"),
     **_named(langx, "langx lang-x"),
     **_named(lang, "lang lang2 language 语言 語言 langn lang_cat lang-"),
     **_named(link_en("en"), "le link-en link-en2 ilh-en internal_link_helper/en"),
@@ -126,7 +127,7 @@ HANDLERS: dict[str, Handler] = {
         楷体 楷體 仿宋
         lj 日本漢字 拼音 pinyin py bopomofo bpmf 注音符号 注音符號 zhuyin tongyong wg wade-giles jyutping 粤拼 粵拼
         poj 白话字 白話字
-        flag flagcountry flagcity flagathlete flag+link flagg flagu flaglink flag2 国旗 國旗 旗帜
+        flag flagcountry flagteam flagcity flagathlete flag+link flagg flagu flaglink flag2 国旗 國旗 旗帜
         vanchor visible_anchor anchored linktext wiktionary-inline wikt-lang section_link mvar math texmath var serif
         sans-serif
         nts number gaps nums formatprice digits okina hamza ayin
@@ -166,7 +167,7 @@ HANDLERS: dict[str, Handler] = {
     **_named(fraction, "frac fraction sfrac 分数 分數 1/2frac"),
     **_named(between("√", ""), "sqrt radic 根号 根號"),
     **_named(between("|", "|"), "abs mabs"),
-    **_named(joined_by(""), "chem chemical_formula 化学式 化學式 simplechem linktext2 字 ce"),
+    **_named(joined_by(""), "chem chemical_formula 化学式 化學式 反应式 反應式 equation simplechem ce"),
     **_named(nuclide, "nuclide simplenuclide nuclide2 isotope 核素"),
     **_named(convert, "convert cvt 换算 換算 单位转换 單位轉換 converttext conv"),
     **_named(ruby, "ruby ruby-zh ruby-ja ruby-py 注音 拼音注音 rubyzh ruby-zh-p ruby-zh-b rb-zh furigana 振假名"),
@@ -291,7 +292,10 @@ COUNTRIES = dict(
 
 def find(name: str) -> Handler | None:
     """The handler of a template by its name as written; None if it shows nothing."""
-    name = name.strip().replace("_", " ").lower()
+    name = name.strip()
+    if name == "BD":
+        return life_aside
+    name = name.replace("_", " ").lower()
     handler = HANDLERS.get(name)
     if handler is not None:
         return handler
