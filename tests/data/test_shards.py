@@ -112,6 +112,15 @@ def test_a_contradicting_meta(shards: Path) -> None:
         open_shards(shards)
 
 
+def test_shards_made_before_they_said_where_they_come_from(shards: Path) -> None:
+    table = json.loads((shards / "meta.json").read_text())
+    for name in ("engine", "shuffle_seed", "sources"):
+        del table[name]
+    (shards / "meta.json").write_text(json.dumps(table))
+    meta = open_shards(shards).meta
+    assert (meta.engine, meta.shuffle_seed, meta.sources, meta.train.tokens) == ("", None, [], 30)
+
+
 def test_another_tokenizer(shards: Path) -> None:
     edit(shards, tokenizer="0" * 32)
     with pytest.raises(ValueError, match="not the tokenizer that made the shards"):

@@ -46,25 +46,14 @@ def test_any_text(tokenizer: Tokenizer, texts: list[str]) -> None:
     assert first_difference(test_any_text.encoder, HuggingFaceEncoder(tokenizer), texts) is None
 
 
-def test_the_engine_is_renewed_without_a_trace(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FastEncoder, "_begin", begun := Counting(FastEncoder._begin))
+def test_the_thread_is_renewed_without_a_trace(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "RENEW", 1000)
     encoder = FastEncoder(tokenizer)
-    encoder._renew = 1000
+    threads = set()
     for text in small_texts(100):
         assert encoder([text]).ids.tolist() == tokenizer.encode(text)
-    assert begun.calls > 3
-
-
-class Counting:
-    def __init__(self, function):
-        self.function, self.calls = function, 0
-
-    def __get__(self, instance, owner):
-        return lambda: self(instance)
-
-    def __call__(self, instance):
-        self.calls += 1
-        return self.function(instance)
+        threads.add(id(encoder._thread))
+    assert len(threads) > 1
 
 
 class Wrong(FastEncoder):

@@ -100,6 +100,8 @@ def _check(settings: Settings) -> None:
         raise ValueError(f"--workers {settings.workers}: must not be negative")
     if settings.max_epochs < 1:
         raise ValueError(f"--max-epochs {settings.max_epochs:g}: must be at least 1")
+    if twice := [path for number, path in enumerate(settings.inputs) if path in settings.inputs[:number]]:
+        raise ValueError(f"--inputs {twice[0]}: given twice; --weights repeat an input")
     if not settings.weights:
         return
     given = " ".join(f"{weight:g}" for weight in settings.weights)

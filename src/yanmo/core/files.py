@@ -167,12 +167,15 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 def iter_lines(stream: IO[bytes]) -> Iterator[bytes]:
     """Lines without their newline, split over large chunks: several times as fast as a stream's own."""
-    rest = b""
+    begun: list[bytes] = []  # of the line at work; joined once, for a line may be as long as the file
     while chunk := stream.read(CHUNK):
-        lines = (rest + chunk).split(b"\n")
-        rest = lines.pop()
-        yield from lines
-    if rest:
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        if others:
+            yield b"".join(begun)
+            yield from others[:-1]
+            begun = [others[-1]]
+    if rest := b"".join(begun):
         yield rest
 
 

@@ -26,8 +26,8 @@ from yanmo.data.shuffle import draws
 COUNT = 32
 """Two files each are open at once; macOS allows a process 256."""
 
-CHECKPOINT = 1 << 28
-"""Characters between two notes of how far the work has come: some 20 s on one core."""
+CHECKPOINT = 1 << 27
+"""Characters between two notes of how far the work has come: some ten seconds on one core."""
 
 ROW = np.dtype(
     [

@@ -23,7 +23,7 @@ from yanmo.data.documents import document_files, read_documents
 from yanmo.data.labels import Labels
 from yanmo.data.shards import checked, token_dtype
 from yanmo.data.tokenfiles import is_token_file, read_token_file
-from yanmo.tokenizer.encode import FastEncoder, HuggingFaceEncoder
+from yanmo.tokenizer.encode import FastEncoder, HuggingFaceEncoder, together
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer, repaired
 
 BLOCK = 1 << 18
@@ -126,15 +126,24 @@ class Packer:
             divided = divide(text) if self._divides else [text]
             parts += divided
             document += [number] * len(divided)
-        ids, lengths = self.encoder(parts)
-        owner = np.array(document)
-        rows["tokens"] = np.bincount(owner, weights=lengths, minlength=len(rows)) + 1
-        ends = np.cumsum(rows["tokens"], dtype=np.int64) - 1
-        flat = np.full(int(ends[-1]) + 1, self.tokenizer.end_id, dtype=np.uint32)
-        text_places = np.ones(flat.size, dtype=bool)
-        text_places[ends] = False
-        flat[text_places] = ids
-        return Encoded(checked(flat, self.tokenizer.vocab_size, self.dtype), rows, block.finished)
+        del data  # as large as the document
+        ids, lengths = self._ids(parts)
+        rows["tokens"] = np.bincount(document, weights=lengths, minlength=len(rows)) + 1
+        ends = np.cumsum(rows["tokens"], dtype=np.int64)
+        flat = np.full(int(ends[-1]), self.tokenizer.end_id, dtype=self.dtype)
+        of_text = np.ones(flat.size, dtype=bool)
+        of_text[ends - 1] = False
+        flat[of_text] = ids
+        return Encoded(flat, rows, block.finished)
+
+    def _ids(self, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of all the parts, flat, and how many each has; a text of many parts takes no more memory at a time."""
+        ids, lengths = [], []
+        for some in together(parts, BLOCK):
+            flat = self.encoder(some)
+            ids.append(checked(flat.ids, self.tokenizer.vocab_size, self.dtype))
+            lengths.append(flat.lengths)
+        return np.concatenate(ids), np.concatenate(lengths)
 
     def _adopt(self, block: IdBlock) -> Encoded:
         ids, lengths = block.ids.copy(), block.lengths

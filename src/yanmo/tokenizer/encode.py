@@ -23,9 +23,9 @@ try:
 except ImportError:  # no wheel for this machine
     fastokens = None
 
-RENEW = 1 << 21
-"""Characters after which fastokens starts afresh. Its caches grow with the text: 300 MB after 180 MB of prose, and
-slower than empty ones; started afresh every 6 MB it stays at 60."""
+RENEW = 1 << 19
+"""Characters after which fastokens gets another thread. Its caches belong to the thread that encodes and grow with
+the text: to 300 MB after 180 MB of prose, no faster for it. With a thread for every 1.5 MB they stay below 50."""
 
 TOGETHER = 1 << 14
 """Characters that Hugging Face's engine gets at once: it makes an object of 100 bytes and more of every token."""
@@ -57,19 +57,22 @@ class HuggingFaceEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Flat:
         parts = [
-            np.array(ids, dtype=np.uint32) for some in _together(texts) for ids in self._tokenizer.encode_batch(some)
+            np.array(ids, dtype=np.uint32)
+            for some in together(texts, TOGETHER)
+            for ids in self._tokenizer.encode_batch(some)
         ]
         lengths = np.array([len(part) for part in parts], dtype=np.int64)
         return Flat(np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint32), lengths)
 
 
-def _together(texts: Sequence[str]) -> Iterator[list[str]]:
+def together(texts: Sequence[str], characters: int) -> Iterator[list[str]]:
+    """Texts in groups of at least so many characters."""
     some: list[str] = []
     size = 0
     for text in texts:
         some.append(text)
         size += len(text)
-        if size >= TOGETHER:
+        if size >= characters:
             yield some
             some, size = [], 0
     if some:
@@ -83,21 +86,15 @@ class FastEncoder:
         self.name = f"fastokens {importlib.metadata.version('fastokens')}"
         # Read once, by fastokens alone; its threads spin while they wait, and a process is a core here.
         os.environ.setdefault("FASTOKENS_BPE_THREADS", "1")
-        self._json = tokenizer.backend.to_str()
-        self._renew = max(RENEW, 64 * tokenizer.vocab_size)  # loading costs by the entry
-        self._begin()
-
-    def _begin(self) -> None:
-        """A fresh engine in a fresh thread: half of its caches belong to the thread that encodes."""
+        self._engine = fastokens.Tokenizer.from_json_str(tokenizer.backend.to_str())
         self._thread = ThreadPoolExecutor(1)
-        self._engine = self._thread.submit(fastokens.Tokenizer.from_json_str, self._json).result()
         self._seen = 0
 
     def __call__(self, texts: Sequence[str]) -> Flat:
-        if self._seen >= self._renew:
-            del self._engine
+        if self._seen >= RENEW:
             self._thread.shutdown()
-            self._begin()
+            self._thread = ThreadPoolExecutor(1)
+            self._seen = 0
         self._seen += sum(map(len, texts))
         try:
             ids, ends = self._encode(list(texts))
@@ -128,7 +125,7 @@ def choose_encoder(tokenizer: Tokenizer, sample: Sequence[str]) -> tuple[FastEnc
 
 def first_difference(one: Encoder, other: Encoder, texts: Sequence[str]) -> str | None:
     """The first text whose ids differ between two engines."""
-    for some in _together(texts):
+    for some in together(texts, TOGETHER):
         mine, theirs = one(some), other(some)
         if np.array_equal(mine.ids, theirs.ids) and np.array_equal(mine.lengths, theirs.lengths):
             continue
