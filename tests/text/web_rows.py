@@ -95,5 +95,5 @@ BAD = [
     "new link below. 欢迎光临",
     "该页面无法显示，请稍后再试。",
     # no sentence anywhere
-    "\n".join(f"{a}市{b}区{c}街道办事处、{a}市{b}区{c}社区居民委员会" for a in "东西南" for b in "甲乙丙" for c in "春夏"),
+    "\n".join(f"{a}市{b}区{c}街道办事处、{a}市{b}区{c}居民委员会" for a in "东西南" for b in "甲乙丙" for c in "春夏"),
 ]  # fmt: skip

@@ -87,7 +87,7 @@ PROFILES: dict[Kind, Profile] = {
     "encyclopedia": ENCYCLOPEDIA,
     "wiki": WIKI,
     "questions": Profile(min_chars=4, min_han=0.0, max_repeated_text=0.8, web_markup=True),
-    "verse": Profile(min_chars=10, min_han=0.4, max_repeated_text=0.8, private_data=False),
+    "verse": Profile(min_chars=10, min_han=0.4, max_repeated_text=0.8, web_markup=True, private_data=False),
     "markdown": Profile(min_chars=10, min_han=0.05, typography=False, private_data=False),
     "code": Profile(min_chars=10, min_han=0.0, typography=False, private_data=False),
     "general": Profile(

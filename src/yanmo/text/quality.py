@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from yanmo.text.characters import composition
 from yanmo.text.kinds import Profile
 from yanmo.text.step import Drop, Step
 
 ENOUGH = 50
 """Characters from which shares other than that of Han mean something."""
+ASCII_STOP = re.compile("(?<=[\u3400-\u9fff])[.．](?![.．])")
+"""Some type the full stop of English after Chinese."""
 WHOLE_PARAGRAPH = 200
 """Characters from which a text without a sentence end is no sentence."""
 
@@ -46,9 +50,12 @@ def proportions(profile: Profile, min_han: float) -> Step:
             return Drop("few_marks", f"{marks:.1%} are punctuation marks")
         if profile.max_punctuation is not None and marks > profile.max_punctuation:
             return Drop("many_marks", f"{marks:.0%} are punctuation marks")
-        most = None if profile.max_sentence is None else profile.max_sentence * made_of.sentence_ends
-        if most is not None and total > max(most, WHOLE_PARAGRAPH):
-            return Drop("no_sentences", f"{made_of.sentence_ends} sentence ends in {total} characters")
+        if profile.max_sentence is not None and total > WHOLE_PARAGRAPH:
+            ends = made_of.sentence_ends
+            if total > profile.max_sentence * ends:
+                ends += len(ASCII_STOP.findall(text))  # not worth looking for in every text
+            if total > profile.max_sentence * ends:
+                return Drop("no_sentences", f"{ends} sentence ends in {total} characters")
         return text
 
     return step

@@ -18,6 +18,8 @@ from yanmo.text.step import Drop, Step
 PASSAGE, PHRASE = 13, 5
 ENOUGH = 100
 """Shorter texts are not judged: a rhyme or a list of three lines repeats itself by nature."""
+MANY = 6
+"""A phrase that comes back fewer times is none that a text is stuffed with, however short the text."""
 BASE = 0x9E3779B1
 """2^32 over the golden ratio, made odd: the base of the polynomial hash modulo 2^32."""
 
@@ -32,10 +34,11 @@ def repetition(profile: Profile) -> Step:
             share = repeated_lines(text)
             if share > profile.max_repeated_lines:
                 return Drop("repeated_lines", f"{share:.0%} of the text is lines said before")
-        if profile.max_repeated_text is None and profile.max_one_phrase is None:
+        passages = profile.max_repeated_text is not None and not varied(text, profile.max_repeated_text)
+        if not passages and profile.max_one_phrase is None:
             return text
         letters = letter_points(text)
-        if profile.max_repeated_text is not None:
+        if passages and profile.max_repeated_text is not None:
             share = repeated_text(letters)
             if share > profile.max_repeated_text:
                 return Drop("repeated_text", f"{share:.0%} of the passages were there before")
@@ -56,6 +59,15 @@ def repeated_lines(text: str) -> float:
     return 1 - sum(map(len, distinct)) / total if total else 0.0
 
 
+def varied(text: str, limit: float) -> bool:
+    """Whether the different characters alone tell that `repeated_text` is at most `limit`; cheap, for short texts.
+
+    The 13-gram that begins where a character stands for the first time is new, but for the last 12 places.
+    """
+    different = sum("\u4e00" <= character <= "\u9fff" for character in set(text))
+    return different - (PASSAGE - 1) >= (1 - limit) * len(text)
+
+
 def repeated_text(letters: np.ndarray) -> float:
     """Share of the 13-grams that occurred before among these code points."""
     grams = np.sort(ngrams(letters, PASSAGE))
@@ -65,7 +77,7 @@ def repeated_text(letters: np.ndarray) -> float:
 def one_phrase(letters: np.ndarray, limit: float) -> bool:
     """Whether some 5-gram, after its first time, makes up more than `limit` of these code points."""
     grams = np.sort(ngrams(letters, PHRASE))
-    repeats = int(limit * len(letters) / PHRASE) + 1
+    repeats = max(int(limit * len(letters) / PHRASE) + 1, MANY)
     # Among sorted values, one that comes back k times after the first equals the one k places further on.
     return bool((grams[repeats:] == grams[:-repeats]).any())
 
