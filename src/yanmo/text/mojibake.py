@@ -43,7 +43,7 @@ PRIVATE_USE = {
 }
 """Characters of no meaning of their own that are common and known."""
 TO_PUBLIC = str.maketrans(PRIVATE_USE)
-GONE_MARKS = "\ufffd锟烫屯ï"
+GONE_MARKS = ("\ufffd", "锟斤拷", "烫烫烫烫烫", "屯屯屯屯屯", "ï¿½")
 ABOUT_ENCODING = re.compile("乱码|编码")
 MOST_GONE = 0.01
 """Share of a text that may be gone."""
