@@ -86,3 +86,37 @@ def test_raw_token_ids(tmp_path: Path) -> None:
 def test_text_is_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{}")
     assert identify(tmp_path / "a.jsonl") is None and identify(tmp_path) is None
+
+
+def test_adapters_pickles_and_settings(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(
+        f'{{"base_model_name_or_path": "{tmp_path}", "r": 8, "lora_alpha": 16}}'
+    )
+    found = identify(adapter)
+    assert found is not None and found.kind.startswith("adapter") and "adapter_model" in found.problems[0]
+    header = b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+    (adapter / "adapter_model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    found = identify(adapter)
+    assert (
+        found is not None
+        and not found.problems
+        and found.next == [f"yanmo merge --adapter {adapter} --out runs/merged"]
+    )
+    (tmp_path / "a.pth").write_bytes(b"x")
+    found = identify(tmp_path / "a.pth")
+    assert found is not None and "safetensors" in found.problems[0]
+    (tmp_path / "recipe.toml").write_text("[clean]\n[pack]\n")
+    found = identify(tmp_path / "recipe.toml")
+    assert found is not None and found.kind == "settings: clean, pack" and found.next[0].startswith("yanmo run")
+
+
+def test_an_output_directory_says_how_it_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('[provenance]\ncommand = "clean"\nyanmo = "0.1"\n')
+    found = identify(tmp_path)
+    assert found is not None and "--resume" in found.problems[0] and not found.next
+    (tmp_path / "report.json").write_text('{"rows": 3, "finished": true}')
+    found = identify(tmp_path)
+    assert found is not None and found.kind.startswith("documents") and found.next[0].startswith("yanmo tokenizer")
+    assert ("report", "rows 3") in found.facts
