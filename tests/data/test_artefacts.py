@@ -75,7 +75,7 @@ def test_raw_token_ids(tmp_path: Path) -> None:
         found = identify(tmp_path / "a.bin")
         assert found is not None and not found.problems
         assert found.facts[0] == ("ids", f"50,000 as uint{8 * int(dtype[-1])}")
-        assert found.next == [f"yanmo pack --inputs {tmp_path}/a.bin --tokenizer DIR --out runs/pack"]
+        assert found.next[0] == f"yanmo pack --inputs {tmp_path}/a.bin --tokenizer DIR --out runs/pack"
     (tmp_path / "b.bin").write_bytes(b"abc")
     np.random.default_rng(0).integers(0, 65536, 500_000).astype("<u2").tofile(tmp_path / "c.bin")
     for name in ("b.bin", "c.bin"):

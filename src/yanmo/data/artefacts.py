@@ -274,7 +274,11 @@ def _token_ids(path: Path) -> Artefact:
     if len(values) > 60_000 or (len(values) < 16 and len(ids) > 1000):
         result.problems.append("the ids are spread like random bytes or hardly differ: probably no token file")
         return result
-    result.next = [f"yanmo pack --inputs {path} --tokenizer DIR --out runs/pack"]
+    pack = f"yanmo pack --inputs {path} --tokenizer DIR --out runs/pack"
+    result.next = [
+        pack,
+        f"{pack} --end-id 2   (where another id than the tokenizer's ends a document; baby-llama2's is 2)",
+    ]
     return result
 
 
