@@ -6,7 +6,6 @@ They are Unicode noncharacters, meant for use inside a program; a page that has 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from yanmo.text.simplify import KEEP, KEPT, LITERARY
@@ -41,9 +40,8 @@ class Page:
         return f"{STASH}{len(self._stash) - 1}{STASH}"
 
     def restore(self, text: str) -> str:
-        """`text` with all that was stashed in it; nowiki in a formula's neighbour is never nested."""
-        show: Callable[[re.Match[str]], str] = lambda match: self._stash[int(match[1])]  # noqa: E731
-        return STASHED.sub(show, text) if self._stash else text
+        """`text` with all that was stashed of it in its place."""
+        return STASHED.sub(lambda match: self._stash[int(match[1])], text) if self._stash else text
 
 
 def quoted(text: str) -> str:

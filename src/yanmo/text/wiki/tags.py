@@ -50,7 +50,6 @@ LANGUAGE = re.compile(r"lang\s*=\s*[\"']?([\w+#-]+)", re.IGNORECASE)
 HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 SOURCE = re.compile(r"\s*(?:\{\{[^{}\n]*\}\}|\[[^\[\]\n]*\]|https?://[^\s，。；、<]+)")
 LINE = re.compile(r"[^\n<]*")
-MAX_SUPERSCRIPT = 6
 
 
 def without_tags(text: str, page: Page) -> str:
