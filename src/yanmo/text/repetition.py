@@ -34,11 +34,10 @@ def repetition(profile: Profile) -> Step:
             share = repeated_lines(text)
             if share > profile.max_repeated_lines:
                 return Drop("repeated_lines", f"{share:.0%} of the text is lines said before")
-        passages = profile.max_repeated_text is not None and not varied(text, profile.max_repeated_text)
-        if not passages and profile.max_one_phrase is None:
+        if profile.max_repeated_text is None and profile.max_one_phrase is None:
             return text
         letters = letter_points(text)
-        if passages and profile.max_repeated_text is not None:
+        if profile.max_repeated_text is not None:
             share = repeated_text(letters)
             if share > profile.max_repeated_text:
                 return Drop("repeated_text", f"{share:.0%} of the passages were there before")
@@ -57,15 +56,6 @@ def repeated_lines(text: str) -> float:
         return 0.0
     total = sum(map(len, lines))
     return 1 - sum(map(len, distinct)) / total if total else 0.0
-
-
-def varied(text: str, limit: float) -> bool:
-    """Whether the different characters alone tell that `repeated_text` is at most `limit`; cheap, for short texts.
-
-    The 13-gram that begins where a character stands for the first time is new, but for the last 12 places.
-    """
-    different = sum("\u4e00" <= character <= "\u9fff" for character in set(text))
-    return different - (PASSAGE - 1) >= (1 - limit) * len(text)
 
 
 def repeated_text(letters: np.ndarray) -> float:
