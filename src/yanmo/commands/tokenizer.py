@@ -34,7 +34,7 @@ class Settings(CommandSettings):
     """byte: byte-level BPE, the usual choice. char: characters, with bytes only for those it lacks."""
     sample_mb: float | None = None
     """Megabytes of text to train on, drawn from all sources; by default 20 up to 16,384 entries and 60 above.
-    Memory is 12 to 20 MB for each."""
+    Memory is about 15 MB for each."""
     weights: list[float] = field(default_factory=list)
     """Shares of the sample, one number for each of --inputs; a small input is then taken up to four times. By default
     every source has the square root of its size."""
@@ -160,17 +160,22 @@ def sweep(settings: Settings, run: Run) -> None:
     best = load_tokenizer(place / f"tokenizer-{rows[0]['vocab_size']}")
     best.copy_to(run.path)
     run.report.update(sample_bytes=sample.bytes, sample_documents=len(sample.texts), sweep=rows)
-    columns = {
-        "entries": "vocab_size",
-        "width": "hidden_size",
-        "parameters": "parameters",
-        "in tables": "in_tables",
-        "tokens": "tokens",
-        "characters seen": "training_characters",
-        "characters/token": "held_out_characters_per_token",
-        "bits/character": "bits_per_character",
-        "spread": "spread",
-    }
-    run.table("Vocabulary sizes, best first", list(columns), [[row[key] for key in columns.values()] for row in rows])
+    run.table(
+        "Vocabulary sizes, best first",
+        ["entries", "width", "tables %", "k tokens", "k characters", "chars/token", "bits/char", "spread"],
+        [
+            [
+                row["vocab_size"],
+                row["hidden_size"],
+                round(100 * row["in_tables"]),
+                row["tokens"] // 1000,
+                row["training_characters"] // 1000,
+                round(row["held_out_characters_per_token"], 3),
+                round(row["bits_per_character"], 4),
+                round(row["spread"], 4) if len(seeds) > 1 else "-",
+            ]
+            for row in rows
+        ],
+    )
     show(run, load_tokenizer(run.path), sample.held_out, others)
     run.say(f"best: {rows[0]['vocab_size']:,} entries, in {run.path}")

@@ -1,9 +1,10 @@
 """Train a tokenizer on Chinese text: byte-level BPE with Qwen2's split, learned on characters.
 
 Merges are learned between characters and put on top of merges that build the characters from bytes
-(`yanmo.tokenizer.vocabulary`). Beside byte-level training as usual, on 20 MB of prose (docs/log.md): 3.323
-instead of 3.306 bytes a token at 6,400 entries, 0.8 instead of 1.5 GB of memory, 12 instead of 22 s. The result
-is an ordinary byte-level BPE `tokenizer.json`.
+(`yanmo.tokenizer.vocabulary`). Beside byte-level training as usual, it compresses as well (3.323 instead of 3.306
+bytes a token on 20 MB of prose, 3.852 instead of 3.867 on modern text, at 6,400 entries; docs/log.md,
+bench/RESULTS.md) in a third of the memory and two thirds of the time. The result is an ordinary byte-level BPE
+`tokenizer.json`.
 
 Memory grows with the sample, as Chinese has no spaces and nearly every clause is a new word. So the sample is
 bounded, and for training only, runs of Han characters are cut where no merge could join (`yanmo.tokenizer.pairs`)
