@@ -97,7 +97,6 @@ PROFILES: dict[Kind, Profile] = {
         max_symbols=0.8,
         max_repeated_lines=0.9,
         max_repeated_text=0.8,
-        max_one_phrase=0.5,
     ),
 }
 
