@@ -331,7 +331,7 @@ def totals(out: Path) -> Tally:
 
 
 def gather(out: Path, reason: str) -> None:
-    """Join what all shards removed for a reason into one file of one zstd frame, which every reader reads whole."""
+    """Join what all shards removed for a reason into one file, of one frame: some zstd readers stop after the first."""
     job = load_job(out)
     with (
         atomic_open(out / "removed" / f"{reason}.jsonl.zst") as raw,
