@@ -233,7 +233,7 @@ def made(number: int = 1, text: str = "正文。", **options: Any) -> str | Drop
 
 def test_which_pages_are_articles() -> None:
     assert made() == "題\n正文。"
-    assert made(redirect=True) == Drop("redirect")
+    assert made(redirect=True) == made(text="#REDIRECT [[乙]]") == made(text="#重定向 [[乙]]") == Drop("redirect")
     assert made(namespace="14") == Drop("namespace", "namespace 14")
     for name in ("disambig", "消歧义", "Disambiguation", "人名消歧義", "hndis|王五"):
         assert made(text=f"甲可以指：\n* 乙\n{{{{{name}}}}}") == Drop("disambiguation"), name

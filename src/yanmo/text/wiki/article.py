@@ -19,6 +19,8 @@ from yanmo.text.wiki.tags import without_tags
 ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 SWITCH = re.compile("__(?:[A-Z]{3,24}|[无無][^_\n]{1,8}|[目强強索显顯新消][^_\n]{1,8})__")
 """Behaviour switches: __NOTOC__, __目录__."""
+REDIRECT = re.compile(r"\s*#\s*(?:redirect|重定向|重新導向)\s*:?\s*\[\[", re.IGNORECASE)
+"""For dumps of other making; Wikimedia's say so with a tag."""
 NOT_ARTICLES = ("redirect", "namespace", "disambiguation", "empty_page")
 """Why a page that is in order makes no document."""
 
@@ -27,7 +29,7 @@ def article(row: RowKeys) -> str | Drop:
     """A row of `dump.page_rows` as a document, or why it makes none. Of redirects the title is all that is kept."""
     if row["namespace"] != ARTICLES:
         return Drop("namespace", f"namespace {row['namespace']}")
-    if row["redirect"]:
+    if row["redirect"] or REDIRECT.match(row["wikitext"]):
         return Drop("redirect")
     page = Page(row["title"])
     text = plain_text(row["wikitext"], page)

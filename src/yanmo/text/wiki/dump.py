@@ -157,7 +157,7 @@ def _parse(number: int, page: bytes) -> Row | Broken:
         return Broken(number, Drop("invalid_encoding", detail), readable(page))
     head = text[: text.find("<revision")]
     title, namespace, identity = (_element(head, name) for name in ("title", "ns", "id"))
-    redirect = '<redirect title="' in head
+    redirect = "<redirect" in head
     if title is None or namespace is None or identity is None:
         return _invalid(number, "without <title>, <ns> or <id>", page)
     wikitext: str | None = ""
