@@ -277,6 +277,7 @@ def web_texts() -> list[str]:
 
 
 @needs_data
+@pytest.mark.slow
 def test_the_rule_of_chinese_llama_gives_its_pieces() -> None:
     words = (DATA / "tokenizers/retain_en.txt").read_text(encoding="utf-8").splitlines()
     theirs = read_model(DATA / "tokenizers/chatglm2_pruned_35k/tokenizer.model")

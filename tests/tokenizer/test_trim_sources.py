@@ -94,7 +94,7 @@ def test_sentencepiece_ids(trained, text: str) -> None:
 
 
 @given(text=st.text(st.sampled_from("张明在北京买了苹果。acup3 ▁　·龘<s>\n")))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_sentencepiece_ids_of_any_text(trained, text: str) -> None:
     theirs, path = trained
     if comparable(theirs, text):
@@ -169,6 +169,8 @@ def test_characters_that_are_no_pieces(tmp_path: Path) -> None:
         (b"", "no pieces"),
         (b"\x0a\xff\xff\xff\xff\x0f", "not a SentencePiece model, or cut off"),
         (bytes(range(256)), "not a SentencePiece model"),
+        (b"\x0a\x02\x08\x05\x12\x00", "no pieces or no trainer"),  # a piece whose text is a number
+        (b"\x0a\x02\x18\x63", "cut off"),  # a piece of type 99
     ],
 )
 def test_not_a_model(tmp_path: Path, data: bytes, message: str) -> None:
@@ -258,7 +260,7 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=2, max_size=12), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_token_is_merged_the_same_way_everywhere(symbols: list[str], generator: random.Random) -> None:
     """Whatever text is merged, each token in the result is the one its own text merges into."""
     pairs = [(a, b) for a in ("a", "b", "c", "ab", "bc", "aa", "abc") for b in ("a", "b", "c", "bc", "aa", "ca")]
@@ -282,6 +284,7 @@ def test_scripts() -> None:
 
 
 @needs_data
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chatglm2", "llama2", "chatglm2_pruned_35k"])
 def test_real_sentencepiece_models(name: str, tmp_path: Path) -> None:
     path = DATA / "tokenizers" / name / "tokenizer.model"
@@ -298,6 +301,7 @@ def test_real_sentencepiece_models(name: str, tmp_path: Path) -> None:
 
 
 @needs_data
+@pytest.mark.slow
 def test_real_tiktoken_ranks() -> None:
     path = DATA / "tokenizers/qwen/qwen.tiktoken"
     ranks = {token: rank for rank, token in enumerate(read_ranks(path))}

@@ -127,12 +127,12 @@ def write_model(path: Path, model: SentencePiece) -> None:
 
 def _piece(data: bytes) -> Piece:
     text, score, kind = "", 0.0, Type.NORMAL
-    for number, _, value in _fields(data):
-        if number == 1:
+    for number, wire, value in _fields(data):
+        if (number, wire) == (1, BYTES):
             text = cast(bytes, value).decode()
-        elif number == 2:
+        elif (number, wire) == (2, FIXED32):
             (score,) = struct.unpack("<f", cast(bytes, value))
-        elif number == 3:
+        elif (number, wire) == (3, VARINT):
             kind = Type(cast(int, value))
     return Piece(text, score, kind)
 
