@@ -42,6 +42,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("text", {"text": "文", "timestamp": "2019-04-25T12:57:54Z", "url": "http://example.org"}, "文"),  # C4
     ("text", {"id": 7, "title": "题", "text": "文", "url": ""}, "题\n文"),
     ("text", {"title": "题目", "text": "题目：文"}, "题目：文"),
+    (
+        "wiki",
+        {"pageid": 1, "title": "砚", "namespace": "0", "redirect": False, "wikitext": "'''砚'''是[[文具]]。"},
+        "砚\n砚是文具。",
+    ),
     ("wiki-cn", {"completion": "文", "source": "wikipedia.zh2307"}, "文"),
     ("content", {"id": "x", "content": "文"}, "文"),
     ("content", {"id": 1, "dataType": "新闻", "title": "题", "content": "文"}, "题\n文"),  # WuDao

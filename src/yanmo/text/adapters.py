@@ -64,6 +64,14 @@ def _first_text(item: dict[str, Any], keys: tuple[str, ...]) -> str | Drop:
     return next((text for text in texts if isinstance(text, Drop) or text.strip()), "")
 
 
+def wiki_page(row: RowKeys) -> str | Drop:
+    """A page of a wiki dump; rows of other files may be given the name of the format and hold anything."""
+    for part in (field(row, key) for key in ("title", "namespace", "wikitext")):
+        if isinstance(part, Drop):
+            return part
+    return article({"redirect": None, **row, "title": row["title"] or "", "wikitext": row["wikitext"] or ""})
+
+
 def spoken(conversation: Format[list[Message]]) -> Format[str]:
     """A conversation as a document: what was said, each turn on its own line.
 
@@ -105,7 +113,7 @@ DOCUMENTS: Formats[str] = Formats(
         "text": body(
             "text", corpora=("skypile", "c4", "c4-zh", "seq-monkey", "shibing624-medical-pretrain", "wanjuan-webtext")
         ),
-        "wiki": Format(("pageid", "title", "wikitext"), article, ("namespace", "redirect"), corpora=("zhwiki",)),
+        "wiki": Format(("pageid", "title", "namespace", "redirect", "wikitext"), wiki_page, corpora=("zhwiki",)),
         "wiki-cn": body("completion", "source", corpora=("wikipedia-cn", "wikipedia-cn-20230720-filtered")),
         **{name: preferred(preference) for name, preference in PREFERENCES.items()},
         **{name: spoken(conversation) for name, conversation in CONVERSATIONS.items()},
