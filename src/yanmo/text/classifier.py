@@ -52,7 +52,7 @@ class Classifier:
     def probability(self, text: str) -> float:
         """That the text is one of the good."""
         found = features(text)
-        logit = float(self.weights[found].sum()) / math.sqrt(len(found)) + self.bias
+        logit = float(self.weights.take(found).sum()) / math.sqrt(len(found)) + self.bias
         return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
 
     def save(self, path: Path) -> None:
@@ -169,7 +169,8 @@ def features(text: str) -> np.ndarray:
     if not len(points):
         points = np.zeros(1, np.uint32)
     parts = [ngrams(points, n) * np.uint32(2 * n + 1) for n in (1, 2, 3)]
-    return np.unique(np.concatenate(parts) >> np.uint32(32 - BITS))
+    found = np.sort(np.concatenate(parts) >> np.uint32(32 - BITS))
+    return found[np.append(True, found[1:] != found[:-1])]  # numpy's unique takes three times as long
 
 
 def _spread(texts: Sequence[str]) -> Sequence[str]:
