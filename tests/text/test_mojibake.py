@@ -66,3 +66,9 @@ def test_real_text_stays(text: str) -> None:
 
 def test_known_private_characters_are_what_they_stand_for() -> None:
     assert repair("\ue5e5\ue5e5第一段\n\uf0b7 列表") == "　　第一段\n• 列表"
+
+
+def test_a_single_character_between_digits_is_repaired_with_the_rest() -> None:
+    text = "问：请问，3加1等于多少？\n答：3加1等于4。"
+    assert repair(text.encode().decode("latin-1")) == text
+    assert repair("加".encode().decode("latin-1") + "1") == "加".encode().decode("latin-1") + "1"

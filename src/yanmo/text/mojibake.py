@@ -23,6 +23,8 @@ HIGH = re.escape("".join(WINDOWS_1252))
 LATIN_MARKS = "äåæïµ£¡"
 """Some of 中, 国, 文 and ， read from UTF-8, of 的， and 。 read from GBK: no Chinese text of any length is without."""
 LATIN_RUN = re.compile(f"[¡-ÿ][{HIGH}]{{7,}}")
+LATIN_SHORT = re.compile(f"(?:[à-ï][{HIGH}]{{2}})+")
+"""Characters of three bytes in UTF-8."""
 GBK_RUN = re.compile("[^\x00-\x7f]{4,}")
 GBK_MARKS = "锛銆鐨涓鈥"
 """What ，。的一 and quotation marks become when UTF-8 is read as GBK; all rare in real text."""
@@ -63,7 +65,9 @@ def repair(text: str) -> str | Drop:
         if marks > max(MOST_MARKS * len(text), 4):
             return Drop("mojibake", f"{marks} characters as of UTF-8 read as GBK, with bytes missing")
     if any(mark in text for mark in LATIN_MARKS):
-        text = _repaired(text, LATIN_RUN, _from_latin)
+        repaired = _repaired(text, LATIN_RUN, _from_latin)
+        # Where some of the text is certain, so is a single character between two digits (3加1).
+        text = repaired if repaired == text else LATIN_SHORT.sub(_short, repaired)
     if any(mark in text for mark in GONE_MARKS):
         pattern = LOST if ABOUT_ENCODING.search(text) else GONE
         gone = sum(len(match[0]) for match in pattern.finditer(text))
@@ -94,10 +98,14 @@ def _from_latin(run: str) -> str | None:
     return _chinese(data, "utf-8") or _chinese(data, "gb2312")
 
 
-def _chinese(data: bytes, encoding: str) -> str | None:
+def _short(match: re.Match[str]) -> str:
+    return _chinese(bytes(WINDOWS_1252[character] for character in match[0]), "utf-8", least=1) or match[0]
+
+
+def _chinese(data: bytes, encoding: str, least: int = CERTAIN) -> str | None:
     """The decoded bytes if they are Chinese throughout."""
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return None
-    return text if len(text) >= CERTAIN and CHINESE.fullmatch(text) else None
+    return text if len(text) >= least and CHINESE.fullmatch(text) else None
