@@ -19,7 +19,7 @@ from yanmo.data.batches import IGNORE
 from yanmo.data.shards import Tokens
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
-from yanmo.train.losses import token_losses
+from yanmo.train.head import token_losses
 
 BATCH_TOKENS = 8192
 """Tokens, padding included, that go through the model at once."""
