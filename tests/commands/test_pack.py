@@ -117,6 +117,7 @@ def test_mistakes(documents: Path, tokenizer: Tokenizer, tmp_path: Path, capsys)
             (["--max-epochs", "0.5"], "--max-epochs 0.5: must be at least 1"),
             (["--weights", "3", "1"], "--weights 3 1: one is needed for each of the 1 --inputs"),
             (["--weights", "0"], "--weights 0: must be positive"),
+            (["--inputs", str(documents), str(documents)], "given twice"),
             (["--weights", "1", "--shuffle-seed", "none"], "--weights: repeated documents must be shuffled"),
         ]
     ):
@@ -267,26 +268,27 @@ class Killed(BaseException):
 
 
 def test_a_killed_run_goes_on(documents: Path, tokenizer: Tokenizer, tmp_path: Path, monkeypatch, capsys) -> None:
-    """Killed between two checkpoints: what was written after the first is thrown away, and the shards are the same."""
+    """Killed twice between two checkpoints: what was written since the last is thrown away, the shards are the same."""
     monkeypatch.setattr("yanmo.data.packing.BLOCK", 500)
-    monkeypatch.setattr("yanmo.data.buckets.CHECKPOINT", 3000)
+    monkeypatch.setattr("yanmo.data.buckets.CHECKPOINT", 1000)
     assert pack(documents, tokenizer, tmp_path / "undisturbed") == 0
-    writes = 0
-    original = BucketWriter.write
+    original, left = BucketWriter.write, 0
 
     def killed(self, ids, rows):
-        nonlocal writes
-        writes += 1
-        if writes == 16:
+        nonlocal left
+        left -= 1
+        original(self, ids, rows)
+        if left == 0:
             for file in self._files:
                 file.flush()
             raise Killed
-        original(self, ids, rows)
 
-    monkeypatch.setattr(BucketWriter, "write", killed)
-    with pytest.raises(Killed):
-        pack(documents, tokenizer, tmp_path / "killed")
-    monkeypatch.setattr(BucketWriter, "write", original)
+    for blocks in (8, 4):
+        left = blocks
+        monkeypatch.setattr(BucketWriter, "write", killed)
+        with pytest.raises(Killed):
+            pack(documents, tokenizer, tmp_path / "killed", "--resume")
+        monkeypatch.setattr(BucketWriter, "write", original)
     capsys.readouterr()
     assert pack(documents, tokenizer, tmp_path / "killed", "--resume", "--workers", "2") == 0
     assert "going on after" in capsys.readouterr().out

@@ -53,7 +53,7 @@ class Settings(CommandSettings):
     engine: Literal["auto", "huggingface"] = "auto"
     """auto: fastokens if it gives the ids of Hugging Face's `tokenizers` for hard cases and a sample of the inputs."""
     workers: int = 0
-    """Encoding processes; 0 is one for every core. The shards do not depend on it."""
+    """Encoding processes, some 60 MB of memory each; 0 is one for every core. The shards do not depend on it."""
 
     MAY_CHANGE: ClassVar = ("workers", "engine")
 

@@ -77,6 +77,7 @@ class BucketWriter:
         for name, size in zip(self._names, sizes, strict=True):
             file = self._stack.enter_context(open(name, "ab"))
             file.truncate(size)
+            file.seek(size)
             self._files.append(file)
         return self
 
