@@ -9,6 +9,7 @@ The loop holds no state beyond `Progress`, the weights and the optimizers, so it
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import defaultdict
@@ -57,6 +58,8 @@ class Hooks:
     """Writes a checkpoint."""
     enough: Callable[[dict[str, float]], str | None] = lambda figures: None
     """Figures -> why to stop here, or None."""
+    watch: Callable[[], tuple[dict[str, float], dict[str, float]]] = lambda: ({}, {})
+    """What there is to say about the newest batch itself: figures for the bar, and more of them for the log."""
 
 
 def fit(
@@ -79,9 +82,7 @@ def fit(
     total = schedule.total_steps
     unlucky = 0
     with deferred() as stop, run.progress("train", total, "steps", done=progress.step) as bar:
-        for batch in batches(progress.step):
-            if progress.step >= total:
-                break
+        for batch in itertools.islice(batches(progress.step), max(0, total - progress.step)):
             progress.multiplier = schedule(progress.step)
             set_learning_rate(optimizers, progress.multiplier)
             step = train_step(model, loss, batch, optimizers, settings, progress)
@@ -90,7 +91,7 @@ def fit(
             unlucky = 0 if math.isfinite(step.gradient_norm) else unlucky + 1
             if unlucky == PATIENCE:
                 raise Failure(_nan_advice(progress, step.loss))
-            meter.step(run, bar, step)
+            meter.step(run, bar, step, *hooks.watch())
             last, reason = progress.step == total, None
             if last or _due(settings.eval_every, progress.step):
                 figures = hooks.validate(last)
@@ -234,8 +235,11 @@ class Meter:
         self._smooth: float | None = None
         self._last: dict[str, float] = {}
 
-    def step(self, run: Run, bar: Bar, step: Step) -> None:
-        """Speed is about work done: all tokens count, targets or not."""
+    def step(
+        self, run: Run, bar: Bar, step: Step, shown: dict[str, float] | None = None, more: dict[str, float] | None = None
+    ) -> None:
+        """Speed is about work done: all tokens count, targets or not. shown and more: what the batches say."""
+        shown, more = shown or {}, more or {}
         now = time.perf_counter()
         elapsed, self._clock = now - self._clock, now
         if self._first_step_seconds is None:
@@ -246,14 +250,16 @@ class Meter:
             self._flops += self._config.flops(step.tokens, step.targets, self._settings.sequence_length, self._frozen)
         if math.isfinite(step.loss):
             self._smooth = step.loss if self._smooth is None else 0.9 * self._smooth + 0.1 * step.loss
-        shown = {"loss": self._smooth if self._smooth is not None else step.loss, **self._last}
-        bar.advance(1, **shown, **self.speed())
+        loss = {"loss": self._smooth if self._smooth is not None else step.loss}
+        bar.advance(1, **loss, **shown, **self._last, **self.speed())
         if self._progress.step % self._settings.log_every == 0 or self._progress.step == 1:
             run.log(
                 self._progress.step,
                 tokens=self._progress.tokens,
                 loss=step.loss,
                 **step.figures,
+                **shown,
+                **more,
                 gradient_norm=step.gradient_norm,
                 lr=self._settings.lr * self._progress.multiplier,
                 **self.speed(),

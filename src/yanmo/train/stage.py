@@ -7,15 +7,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from yanmo.core import device as hardware
 from yanmo.core.run import Run
 from yanmo.model.checkpoint import load_model
 from yanmo.model.lora import add_adapters
 from yanmo.model.lora_settings import LoraSettings
+from yanmo.model.tensors import load_tensors
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 from yanmo.train.fit import FP16_SCALE, Batches, Hooks, Loss, fit, rows_at_once
@@ -24,6 +26,7 @@ from yanmo.train.plot import plot_loss
 from yanmo.train.schedule import Schedule, finishing, make_schedule
 from yanmo.train.settings import TrainSettings
 from yanmo.train.state import (
+    LIVE,
     Progress,
     checkpoint_path,
     checkpoints,
@@ -40,6 +43,21 @@ FINISH_SHARE = 5
 """Without --train.steps, `--finish` anneals for this fraction of the trunk's steps (a fifth)."""
 COMPILE_TOKENS = 2_000_000
 """Targets from which a run is long enough for compiling (10 to 40 seconds) to pay, on a CPU."""
+
+
+class Live(Protocol):
+    """Batches that are sampled from the model while it learns: they need its weights, and what they remember between
+    two steps lies in every checkpoint."""
+
+    def attach(self, model: Transformer) -> None:
+        """From now on the batches come from this model."""
+
+    def watch(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Figures of the newest batch: for the bar, and more for the log."""
+
+    def state(self) -> dict[str, Tensor]: ...
+
+    def restore(self, state: dict[str, Tensor]) -> None: ...
 
 
 @dataclass
@@ -66,6 +84,8 @@ class Stage:
     """Opens a checkpoint of this stage."""
     finish: Path | None = None
     """A trunk's directory or checkpoint to anneal from, instead of `build`."""
+    live: Live | None = None
+    """`batches`, where they are sampled from the model itself."""
 
 
 def train(stage: Stage, run: Run, resume: bool) -> Transformer:
@@ -80,12 +100,16 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     progress = Progress(loss_scale=FP16_SCALE if settings.dtype == "fp16" else 1.0)
     if begin:
         progress = load_state(begin, model, optimizers)
+        if stage.live:
+            stage.live.restore(load_tensors(begin / LIVE)[0])
         run.say(f"going on from {begin} (step {progress.step})")
     schedule = plan_schedule(stage, progress)
     if run.finished_before and progress.step >= schedule.total_steps:
         run.say(f"{run.path} is finished ({progress.step} steps); more --train.steps would go on from here")
         return model
     announce(stage, run, model, schedule)
+    if stage.live:
+        stage.live.attach(model)
     if wants_compile(settings, stage, schedule):
         run.say(
             "compiling one block, which serves them all; the first step waits for it (--no-train.compile does without)"
@@ -104,9 +128,12 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
         return figures
 
     def save(progress: Progress) -> None:
-        save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep)
+        live = stage.live.state() if stage.live else None
+        save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep, live)
 
     hooks = Hooks(validate, save, stage.enough)
+    if stage.live:
+        hooks.watch = stage.live.watch
     fit(model, stage.loss, stage.batches, optimizers, schedule, settings, progress, hooks, run)
     if progress.best_step is not None and progress.best_step != progress.step:
         model = go_back(stage, run, progress, model)

@@ -1,7 +1,7 @@
 """Checkpoints: directories that are whole or absent, and from which a run goes on bit for bit.
 
 `OUT/state/step-00000500/` is a complete model directory (config, weights, tokenizer) plus what training needs
-to go on: optimizer tensors, the random state and a few numbers; no pickle anywhere. It is written under another
+to go on: optimizer tensors, the random state, what live batches remember and a few numbers; no pickle anywhere. It is written under another
 name, every file and the directory flushed to the disk, and renamed; a manifest with sizes and SHA-256 tells a
 whole one from a damaged one. Only then are older ones removed and the weights shown at the top of OUT (a hard
 link, so it costs no space): `yanmo chat --model OUT` works while the training runs.
@@ -25,6 +25,10 @@ from yanmo.model.transformer import Transformer
 from yanmo.train.optimizers import load_optimizer_tensors, optimizer_tensors
 
 MANIFEST = "MANIFEST.json"
+LIVE = "batches.safetensors"
+"""What batches that are sampled from the model remember between two steps."""
+STATE = ("optimizer.safetensors", "random.safetensors", LIVE, "progress.json")
+"""Files of a checkpoint that only training needs."""
 SCHEMA = 1
 
 
@@ -64,8 +68,9 @@ def save_checkpoint(
     optimizers: list[torch.optim.Optimizer],
     tokenizer: Path,
     keep: int,
+    live: dict[str, Tensor] | None = None,
 ) -> Path:
-    """Write a checkpoint, then remove all but the best and the newest `keep`.
+    """Write a checkpoint, then remove all but the best and the newest `keep`. live: what batches remember, if anything.
 
     Raises: OSError: nothing older is touched.
     """
@@ -78,6 +83,8 @@ def save_checkpoint(
         save_model(temporary, model, tokenizer)
         save_tensors(temporary / "optimizer.safetensors", optimizer_tensors(optimizers, model))
         save_tensors(temporary / "random.safetensors", random_state())
+        if live is not None:
+            save_tensors(temporary / LIVE, live)
         write_json(temporary / "progress.json", asdict(progress))
         _write_manifest(temporary)
         os.rename(temporary, final)
@@ -101,7 +108,7 @@ def _write_manifest(directory: Path) -> None:
 def publish(checkpoint: Path, out: Path) -> None:
     """Show the checkpoint's model files at the top of `out`, one atomic rename each."""
     for name in read_json(checkpoint / MANIFEST)["files"]:
-        if name in ("optimizer.safetensors", "random.safetensors", "progress.json"):
+        if name in STATE:
             continue
         temporary = out / f".{name}.tmp"
         temporary.unlink(missing_ok=True)
