@@ -100,6 +100,13 @@ class KVCache:
         counts = [counts] * len(self.lengths) if isinstance(counts, int) else counts
         self.lengths = [length + count for length, count in zip(self.lengths, counts, strict=True)]
 
+    def take(self, other: KVCache, rows: list[int]) -> None:
+        """Fill an empty cache: row i becomes row `rows[i]` of the other."""
+        used = max(other.lengths)
+        for mine, theirs in zip((*self.keys, *self.values), (*other.keys, *other.values), strict=True):
+            mine[:, :, :used] = theirs[rows, :, :used]
+        self.lengths = [other.lengths[row] for row in rows]
+
     def select(self, rows: list[int]) -> None:
         """Row i becomes what row `rows[i]` was, rows beyond are free: for beams and finished rows."""
         target = [row for row, source in enumerate(rows) if row != source]

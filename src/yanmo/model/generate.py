@@ -62,13 +62,14 @@ def stream(
     settings: SamplingSettings,
     stop_ids: Collection[int],
     first_row: int = 0,
+    sampler: Sampler | None = None,
 ) -> Iterator[tuple[int, int]]:
-    """(row, token) as they are chosen, a stop id included as the row's last.
+    """(row, token) as they are chosen, a stop id included as the row's last. sampler: one of one's own.
 
     A row ends with a stop id, after `max_new_tokens`, or when the context is full.
     """
     check_prompts(model, prompts)
-    sampler = Sampler(settings, prompts, model.config.vocab_size, first_row)
+    sampler = sampler or Sampler(settings, prompts, model.config.vocab_size, first_row)
     context = model.config.max_position_embeddings
     budget = [min(settings.max_new_tokens, context - len(prompt)) for prompt in prompts]
     cache = new_cache(model, prompts, settings.max_new_tokens)
@@ -122,8 +123,18 @@ def new_cache(model: Transformer, prompts: Sequence[Sequence[int]], new_tokens: 
 
 
 def prefill(model: Transformer, prompts: Sequence[Sequence[int]], cache: KVCache) -> Tensor:
-    """Read the prompts into an empty cache; hidden states (B, hidden_size) of each one's last token."""
+    """Read the prompts into an empty cache; hidden states (B, hidden_size) of each one's last token.
+
+    A prompt that is asked several times is read once and its keys and values are copied.
+    """
     lengths = [len(prompt) for prompt in prompts]
+    places: dict[tuple[int, ...], int] = {}
+    rows = [places.setdefault(tuple(prompt), len(places)) for prompt in prompts]
+    if len(places) < len(prompts):
+        once = new_cache(model, list(places), 0)
+        hidden = prefill(model, list(places), once)
+        cache.take(once, rows)
+        return hidden[rows]
     device = model.model.embed_tokens.weight.device
     ids = torch.zeros(len(prompts), max(lengths, default=0), dtype=torch.int64)
     for row, prompt in enumerate(prompts):
