@@ -210,3 +210,16 @@ def test_resume_after_a_finished_run_does_nothing(tmp_path: Path) -> None:
     assert read_json(tmp_path / "out" / "report.json")["documents"] == 1
     assert (tmp_path / "out" / "part-00000.jsonl.zst").stat().st_mtime_ns < before
     assert not (tmp_path / "out" / "shards").exists()
+
+
+def test_what_gives_a_test_away_is_removed_with_its_place(tmp_path: Path) -> None:
+    question = "下列四座城市之中，哪一座城市在长江和汉江的交汇之处？"
+    exam, corpus = tmp_path / "exam.jsonl", tmp_path / "corpus.jsonl"
+    exam.write_text(json.dumps({"question": question, "A": "武汉", "answer": "A"}, ensure_ascii=False) + "\n")
+    texts = ["今天天气很好，我们一起去公园里散步吧。", f"网友问：{question}答案是武汉。", "另外一篇完全没有关系的短文章在这里。"]
+    corpus.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts))
+    out = tmp_path / "out"
+    assert run(["clean", "--inputs", str(corpus), "--decontaminate", str(exam), "--out", str(out)]) == 0
+    (gone,) = read_jsonl(out / "removed" / "contaminated.jsonl.zst")
+    assert gone["place"].endswith("corpus.jsonl:2") and "exam.jsonl:1" in gone["detail"]
+    assert [row["text"] for row in read_jsonl(out / "part-00000.jsonl.zst")] == [texts[0], texts[2]]

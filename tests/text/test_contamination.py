@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from yanmo.text.contamination import Contamination, decontamination, segments_of
-from yanmo.text.rules import Rules, document_steps
+from yanmo.text.contamination import Contamination, segments_of
+from yanmo.text.rules import Rules, batch_check
 from yanmo.text.step import Drop
 
 QUESTION = "砚台以端溪所产为上品，下列哪一项不是判断石质的依据"
@@ -150,13 +150,13 @@ def test_it_goes_to_other_processes(tmp_path: Path) -> None:
     assert contamination.find(hidden(QUESTION)) is not None
 
 
-def test_as_a_step_of_clean(tmp_path: Path) -> None:
-    load(tmp_path, EXAM)
-    step = decontamination([tmp_path / "test.jsonl"])
-    assert step(PROSE) == PROSE and isinstance(step(hidden(QUESTION)), Drop)
+def test_as_clean_asks(tmp_path: Path) -> None:
+    known = load(tmp_path, EXAM)
     rules = Rules(decontaminate=[tmp_path])
     rules.check()
-    assert document_steps(rules, "general")[-1](hidden(QUESTION)) == step(hidden(QUESTION))
+    check = batch_check(rules)
+    assert check is not None and batch_check(Rules()) is None
+    assert check([PROSE, hidden(QUESTION)]) == [None, known.find(hidden(QUESTION))]
 
 
 @pytest.mark.parametrize(

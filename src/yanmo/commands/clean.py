@@ -31,7 +31,7 @@ from yanmo.text.conversations import find_format
 from yanmo.text.formats import check_name
 from yanmo.text.minhash import HIGHEST, LOWEST
 from yanmo.text.readers import Damage
-from yanmo.text.rules import Rules
+from yanmo.text.rules import Rules, batch_check
 from yanmo.text.shards import (
     FOLDER,
     Count,
@@ -129,6 +129,7 @@ def check(settings: Settings) -> None:
     """Raises: ValueError: a setting has an impossible value, or an extra is missing."""
     settings.format = check_name(settings.format, DOCUMENTS)
     settings.check()
+    batch_check(settings)
     settings.cluster.check()
     for name, least in (("max_row_mb", 1), ("part_mb", 1), ("workers", 0)):
         if getattr(settings, name) < least:

@@ -202,4 +202,10 @@ def fingerprint(path: Path) -> str:
 
 
 def _is_about_the_run(path: Path) -> bool:
-    return path.name.startswith(".") or path.name in ("run.toml", "report.json", "metrics.jsonl", "loss.png")
+    return path.name.startswith(".") or path.name in (
+        "run.toml",
+        "report.json",
+        "metrics.jsonl",
+        "loss.png",
+        "statistics.png",
+    )

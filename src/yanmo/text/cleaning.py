@@ -8,7 +8,7 @@ from typing import NamedTuple
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.readers import Block, Broken, Row, block_rows, dump
 from yanmo.text.sources import Source
-from yanmo.text.step import Drop, Step, run_steps
+from yanmo.text.step import Check, Drop, Step, run_steps
 from yanmo.text.wiki.article import NOT_ARTICLES
 
 
@@ -41,7 +41,9 @@ class Cleaned:
     removed: list[Removed] = field(default_factory=list)
 
 
-def clean_block(block: Block, source: Source, format: str, steps: tuple[Step, ...]) -> Cleaned:
+def clean_block(
+    block: Block, source: Source, format: str, steps: tuple[Step, ...], check: Check | None = None
+) -> Cleaned:
     """Parse, adapt and clean a block's rows."""
     result = Cleaned()
     for row in block_rows(block, source):
@@ -54,7 +56,20 @@ def clean_block(block: Block, source: Source, format: str, steps: tuple[Step, ..
             result.removed.append(document)
         else:
             result.documents.append(document)
+    if check is not None:
+        take_out(result, check)
     return result
+
+
+def take_out(cleaned: Cleaned, check: Check) -> None:
+    """Move the documents that `check` objects to among the removed rows."""
+    documents, cleaned.documents = cleaned.documents, []
+    for document, drop in zip(documents, check([document.text for document in documents]), strict=True):
+        if drop is None:
+            cleaned.documents.append(document)
+        else:
+            cleaned.removed.append(Removed(drop, document.text, document.number, document.characters, broken=False))
+    cleaned.removed.sort(key=lambda row: row.number)
 
 
 def clean_row(row: Row, source: Source, format: str, steps: tuple[Step, ...]) -> Document | Removed:

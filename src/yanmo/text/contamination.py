@@ -34,7 +34,7 @@ import numpy as np
 from yanmo.text.fold import REMOVED, batches, code_points, folded_letter_table, letters_of
 from yanmo.text.readers import Broken, read_rows
 from yanmo.text.sources import find_files, look
-from yanmo.text.step import Drop, Step
+from yanmo.text.step import Drop
 
 LENGTH = 13
 SHORT = 8
@@ -70,19 +70,9 @@ Segment = list[Part]
 """Parts that are read one after the other."""
 
 
-def decontamination(paths: Sequence[Path]) -> Step:
-    """A document step: documents that give away what these evaluation files ask are dropped (contaminated)."""
-    contamination = _load(tuple(paths))
-
-    def step(text: str) -> str | Drop:
-        return contamination.find(text) or text
-
-    return step
-
-
 @lru_cache(maxsize=1)
-def _load(paths: tuple[Path, ...]) -> Contamination:
-    """Read once a process, however many kinds of sources have this step."""
+def contamination(paths: tuple[Path, ...]) -> Contamination:
+    """`Contamination.load`, once a process."""
     return Contamination.load(paths)
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from yanmo.text import classifier
 from yanmo.text.blocklist import ADVERTISEMENT, SPAM, Blocklist, blocked
 from yanmo.text.boilerplate import without_boilerplate
-from yanmo.text.contamination import decontamination
+from yanmo.text.contamination import contamination
 from yanmo.text.kinds import PROFILES, Kind, Profile, kind_of_format
 from yanmo.text.markup import plain
 from yanmo.text.mojibake import repair
@@ -24,7 +24,7 @@ from yanmo.text.quality import length, proportions
 from yanmo.text.repetition import repetition
 from yanmo.text.simplify import simplifier
 from yanmo.text.sources import find_files
-from yanmo.text.step import Step, settled
+from yanmo.text.step import Check, Step, settled
 from yanmo.text.typography import ascii_letters, short_runs
 
 
@@ -117,9 +117,12 @@ def document_steps(rules: Rules, kind: Kind) -> tuple[Step, ...]:
     steps.append(repetition(profile))
     if rules.quality_model is not None:
         steps.append(classifier.good_enough(classifier.load(rules.quality_model), rules.min_quality))
-    if rules.decontaminate:
-        steps.append(decontamination(rules.decontaminate))
     return tuple(steps)
+
+
+def batch_check(rules: Rules) -> Check | None:
+    """What is asked of many documents at once after their steps, because it is several times as fast so."""
+    return contamination(tuple(rules.decontaminate)).find_all if rules.decontaminate else None
 
 
 def block_lists(rules: Rules, profile: Profile) -> list[Blocklist]:

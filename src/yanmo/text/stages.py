@@ -36,6 +36,7 @@ from yanmo.core.files import (
 from yanmo.text.cleaning import Cleaned, clean_block
 from yanmo.text.duplicates import Found, Keys, document_keys, find_duplicates, write_keys
 from yanmo.text.readers import Block
+from yanmo.text.rules import batch_check
 from yanmo.text.shards import (
     FIRST_BROKEN,
     Count,
@@ -89,13 +90,14 @@ def clean_piece(out: Path, piece: Piece) -> Counts:
     path = job.shard(piece.span, piece.number)
     if finished(path):
         return read_counts(path)
+    check = batch_check(job.rules)
     counts = Counts(piece.span, piece.number, piece.last, piece.size)
     keys: list[Keys] = []
     rows: list[np.ndarray] = []
     with new_shard(path) as folder:
         with write_jsonl(folder / DOCUMENTS, FAST) as documents, write_jsonl(folder / REMOVED, FAST) as removed:
             for source, block in piece.blocks:
-                cleaned = clean_block(block, job.sources[source], job.formats[source], job.steps(source))
+                cleaned = clean_block(block, job.sources[source], job.formats[source], job.steps(source), check)
                 count = counts.sources.setdefault(source, Count())
                 count_rows(cleaned, count)
                 count.lines = lines_until(block, job.sources[source])

@@ -14,6 +14,8 @@ class Drop(NamedTuple):
 
 
 Step = Callable[[str], "str | Drop"]
+Check = Callable[[Sequence[str]], "list[Drop | None]"]
+"""Judges many documents at once."""
 ROUNDS = 8
 """Real documents settle in two."""
 
