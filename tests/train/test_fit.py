@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import os
 import signal
@@ -194,3 +195,23 @@ def test_a_checkpoint_that_fails_in_the_middle_is_a_warning_and_at_the_end_a_fai
     with pytest.raises(Failure, match="step 12: the checkpoint could not be written"):
         run_fit(tmp_path, replace(SETTINGS, save_every=5), save=save)
     assert capsys.readouterr().out.count("checkpoint not written") == 2
+
+
+def test_where_the_batches_end_training_does(tmp_path: Path) -> None:
+    validated, saved = [], []
+    progress, model = Progress(), tiny_model()
+    hooks = Hooks(validate=lambda last: validated.append(last) or {}, save=lambda now: saved.append(now.step))
+    run = Run(tmp_path, "ppo")
+    fit(
+        model,
+        next_token_loss,
+        lambda start: itertools.islice(tiny_batches()(start), 5 - start),
+        build_optimizers(model, SETTINGS),
+        make_schedule(SETTINGS, 12),
+        SETTINGS,
+        progress,
+        hooks,
+        run,
+    )
+    run.close()
+    assert progress.step == 5 and validated == [True] and saved == [5]

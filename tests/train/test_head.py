@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from yanmo.train import head
-from yanmo.train.head import IGNORE, label_log_probs, linear_cross_entropy, token_losses
+from yanmo.train.head import (
+    IGNORE,
+    label_log_probs,
+    label_log_probs_and_entropies,
+    linear_cross_entropy,
+    token_losses,
+)
 
 ODD_VOCABULARY = 131
 
@@ -122,3 +128,27 @@ def test_log_probs_of_labels_with_any_gradient(chunk):
         strict=True,
     ):
         torch.testing.assert_close(mine, exact)
+
+
+@pytest.mark.parametrize("chunk", [5, None])
+def test_entropies_and_their_gradients_are_those_of_the_whole_distribution(chunk):
+    hidden, weight, labels = example()
+    log_probs, entropies = label_log_probs_and_entropies(hidden, weight, labels, chunk)
+    every = F.log_softmax(hidden @ weight.t(), -1)
+    wanted = labels != IGNORE
+    plain_entropies = torch.where(wanted, -(every.exp() * every).sum(-1), 0.0)
+    torch.testing.assert_close(log_probs, plain_log_probs(hidden, weight, labels))
+    torch.testing.assert_close(entropies, plain_entropies)
+    first, second = torch.randn(2, len(labels), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    ours = torch.autograd.grad((first * log_probs + second * entropies).sum(), (hidden, weight))
+    plain = (first * plain_log_probs(hidden, weight, labels) + second * plain_entropies).sum()
+    for mine, exact in zip(ours, torch.autograd.grad(plain, (hidden, weight)), strict=True):
+        torch.testing.assert_close(mine, exact)
+
+
+def test_entropies_in_bf16_with_a_padded_vocabulary_are_finite():
+    hidden, weight, labels = example(torch.bfloat16)
+    log_probs, entropies = label_log_probs_and_entropies(hidden, weight, labels)
+    assert (log_probs[labels != IGNORE] < 0).all() and (entropies[labels != IGNORE] > 0).all()
+    for gradient in torch.autograd.grad((log_probs + entropies).sum(), (hidden, weight)):
+        assert gradient.isfinite().all() and gradient.abs().sum() > 0

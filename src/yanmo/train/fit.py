@@ -32,7 +32,8 @@ from yanmo.train.state import Progress
 
 Batch = dict[str, Tensor]
 Batches = Callable[[int], Iterator[Batch]]
-"""start -> the batches number start, start + 1, ...: a pure function of (seed, number)."""
+"""start -> the batches number start, start + 1, ...: a pure function of (seed, number).
+Where they end, training does."""
 Figures = dict[str, Tensor]
 Loss = Callable[[Any, Batch], tuple[Tensor, Figures]]
 """(model, batch) -> the loss summed over what the batch counts, a scalar, and figures to log, summed over the same.
@@ -106,6 +107,10 @@ def fit(
                 break
             if stop and not last:
                 _leave(stop, run, progress)
+        else:
+            if progress.step < total:  # the batches came to an end before the schedule did
+                meter.validated(run, bar, hooks.validate(True))
+                _save(hooks, progress, run, must=True)
     run.report |= meter.summary()
 
 
@@ -236,7 +241,12 @@ class Meter:
         self._last: dict[str, float] = {}
 
     def step(
-        self, run: Run, bar: Bar, step: Step, shown: dict[str, float] | None = None, more: dict[str, float] | None = None
+        self,
+        run: Run,
+        bar: Bar,
+        step: Step,
+        shown: dict[str, float] | None = None,
+        more: dict[str, float] | None = None,
     ) -> None:
         """Speed is about work done: all tokens count, targets or not. shown and more: what the batches say."""
         shown, more = shown or {}, more or {}

@@ -4,7 +4,8 @@ The head is the largest product of a small model: logits of a batch of 4,096 tok
 one gigabyte in fp32, and their gradient another. So `linear_cross_entropy` goes through the tokens in chunks and
 takes the gradient of a chunk while its logits are at hand, so that one chunk's logits live at any moment (the idea
 of Cut Your Losses, arXiv:2411.09009, and of Liger Kernel, arXiv:2410.10989). `label_log_probs`, for losses that need
-each token's log-probability before they know its gradient, computes the logits once more on the way back.
+each token's log-probability before they know its gradient, computes the logits once more on the way back;
+`label_log_probs_and_entropies` gives the entropy of each token's distribution beside it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,16 @@ def label_log_probs(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int |
     """log softmax(hidden @ weight.T)[label] of every label (...), 0 where it is IGNORE, with gradient; shapes as
     `linear_cross_entropy`."""
     return _LabelLogProbs.apply(hidden.flatten(0, -2), weight, labels.flatten(), chunk).view(labels.shape)
+
+
+def label_log_probs_and_entropies(
+    hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """`label_log_probs`, and the entropy in nats of the distribution that each label was chosen from; both (...),
+    0 where the label is IGNORE, both with gradient."""
+    flat = hidden.flatten(0, -2)
+    log_probs, entropies = _LabelLogProbsAndEntropies.apply(flat, weight, labels.flatten(), chunk)
+    return log_probs.view(labels.shape), entropies.view(labels.shape)
 
 
 def _chunks(labels: Tensor, size: int) -> Iterator[slice | Tensor]:
@@ -148,6 +159,49 @@ class _LabelLogProbs(torch.autograd.Function):
             if d_weight is not None:
                 _accumulate(d_weight, d_logits, inputs.to(head.dtype))
         return d_hidden, None if d_weight is None else d_weight[: head.vocab_size].to(weight.dtype), None, None
+
+
+class _LabelLogProbsAndEntropies(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int | None) -> tuple[Tensor, Tensor]:
+        head = _Head(hidden, weight)
+        log_probs, entropies = (hidden.new_zeros(len(hidden), dtype=head.sum_dtype) for _ in range(2))
+        for rows in _chunks(labels, chunk or head.chunk):
+            losses, each = head.losses(hidden[rows], labels[rows])
+            log_probs[rows], entropies[rows] = -losses, -_expected(each, head)
+        ctx.save_for_backward(hidden, weight, labels)
+        ctx.chunk = chunk
+        return log_probs, entropies
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_log_probs: Tensor, d_entropies: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, labels = ctx.saved_tensors
+        head = _Head(hidden, weight)
+        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
+        d_hidden = torch.zeros_like(hidden) if needs_hidden else None
+        d_weight = torch.zeros_like(head.weight, dtype=head.sum_dtype) if needs_weight else None
+        for rows in _chunks(labels, ctx.chunk or head.chunk):
+            inputs, targets = hidden[rows], labels[rows]
+            _, each = head.losses(inputs, targets)
+            # d log p / d logits = one-hot - p, and d entropy / d logits = -p (log p + entropy).
+            factor = each[:, : head.vocab_size] - _expected(each, head)[:, None]
+            factor.mul_(d_entropies[rows][:, None]).add_(d_log_probs[rows][:, None])
+            d_logits = each.exp_().neg_()
+            d_logits[:, : head.vocab_size] *= factor
+            d_logits[torch.arange(len(targets), device=targets.device), targets] += d_log_probs[rows]
+            d_logits = d_logits.to(head.dtype)
+            if d_hidden is not None:
+                d_hidden[rows] = (d_logits @ head.weight).to(hidden.dtype)
+            if d_weight is not None:
+                _accumulate(d_weight, d_logits, inputs.to(head.dtype))
+        return d_hidden, None if d_weight is None else d_weight[: head.vocab_size].to(weight.dtype), None, None
+
+
+def _expected(log_probabilities: Tensor, head: _Head) -> Tensor:
+    """(n,): the mean of log p under p itself, minus the entropy. The padding's is p log p = 0, not NaN."""
+    real = log_probabilities[:, : head.vocab_size]
+    return (real.exp() * real).sum(1)
 
 
 def _accumulate(d_weight: Tensor, d_logits: Tensor, hidden: Tensor) -> None:

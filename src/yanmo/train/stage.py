@@ -14,7 +14,7 @@ from torch import Tensor
 
 from yanmo.core import device as hardware
 from yanmo.core.run import Run
-from yanmo.model.checkpoint import load_model
+from yanmo.model.checkpoint import load_model, save_model
 from yanmo.model.lora import add_adapters
 from yanmo.model.lora_settings import LoraSettings
 from yanmo.model.tensors import load_tensors
@@ -82,6 +82,9 @@ class Stage:
     """Held-out figures -> why to stop early, or None."""
     load: Callable[[Path], Transformer] = load_model
     """Opens a checkpoint of this stage."""
+    save: Callable[[Path, Transformer, Path], None] = save_model
+    """Writes the model's files of a checkpoint: (directory, model, tokenizer's directory)."""
+    optimizers: Callable[[Transformer, TrainSettings], list[torch.optim.Optimizer]] = build_optimizers
     finish: Path | None = None
     """A trunk's directory or checkpoint to anneal from, instead of `build`."""
     live: Live | None = None
@@ -96,7 +99,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     model = stage.load(begin) if begin else stage.build()
     model.to(settings.device)
     model.compute_dtype = hardware.DTYPES[settings.dtype]
-    optimizers = build_optimizers(model, settings)
+    optimizers = stage.optimizers(model, settings)
     progress = Progress(loss_scale=FP16_SCALE if settings.dtype == "fp16" else 1.0)
     if begin:
         progress = load_state(begin, model, optimizers)
@@ -129,7 +132,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
 
     def save(progress: Progress) -> None:
         live = stage.live.state() if stage.live else None
-        save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep, live)
+        save_checkpoint(run.path, progress, model, optimizers, stage.tokenizer.path, settings.keep, live, stage.save)
 
     hooks = Hooks(validate, save, stage.enough)
     if stage.live:
@@ -216,7 +219,7 @@ def announce(stage: Stage, run: Run, model: Transformer, schedule: Schedule) -> 
     settings, config = resolve(stage.settings), model.config
     tokens = schedule.total_steps * settings.batch_size * settings.sequence_length
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    part = "" if trained == config.parameter_count() else f", {trained / 1e6:.2f} M of them trained"
+    part = "" if trained == config.parameter_count() else f", {trained / 1e6:.2f} M trained"
     run.say(
         f"{config.model_type}, {config.parameter_count() / 1e6:.2f} M parameters{part} "
         f"({config.hidden_size} x {config.num_hidden_layers}, vocabulary {config.vocab_size:,}); "

@@ -69,6 +69,7 @@ def save_checkpoint(
     tokenizer: Path,
     keep: int,
     live: dict[str, Tensor] | None = None,
+    write: Callable[[Path, Transformer, Path], None] = save_model,
 ) -> Path:
     """Write a checkpoint, then remove all but the best and the newest `keep`. live: what batches remember, if anything.
 
@@ -80,7 +81,7 @@ def save_checkpoint(
         temporary = final.with_name(f".{final.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        save_model(temporary, model, tokenizer)
+        write(temporary, model, tokenizer)
         save_tensors(temporary / "optimizer.safetensors", optimizer_tensors(optimizers, model))
         save_tensors(temporary / "random.safetensors", random_state())
         if live is not None:
@@ -99,8 +100,10 @@ def save_checkpoint(
 
 
 def _write_manifest(directory: Path) -> None:
-    files = sorted(path for path in directory.iterdir() if path.is_file())
-    entries = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files}
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    entries = {
+        path.relative_to(directory).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
+    }
     write_json(directory / MANIFEST, {"schema": SCHEMA, "files": entries})
     fsync_directory(directory)
 
@@ -110,13 +113,15 @@ def publish(checkpoint: Path, out: Path) -> None:
     for name in read_json(checkpoint / MANIFEST)["files"]:
         if name in STATE:
             continue
-        temporary = out / f".{name}.tmp"
+        shown = out / name
+        shown.parent.mkdir(exist_ok=True)
+        temporary = shown.with_name(f".{shown.name}.tmp")
         temporary.unlink(missing_ok=True)
         try:
             os.link(checkpoint / name, temporary)
         except OSError:  # a file system without hard links
             shutil.copyfile(checkpoint / name, temporary)
-        os.replace(temporary, out / name)
+        os.replace(temporary, shown)
     fsync_directory(out)
 
 
