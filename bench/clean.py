@@ -21,11 +21,11 @@ import time
 from pathlib import Path
 
 from yanmo.commands import clean
-from yanmo.text import stages
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format
-from yanmo.text.readers import Row, read_rows
-from yanmo.text.sources import look
+from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.sources import look
+from yanmo.text.pipeline import stages
 
 
 def write_corpus(source: Path, path: Path, megabytes: float, every: int) -> float:

@@ -52,7 +52,7 @@ def jaccard(first: str, second: str) -> float:
 
 
 def yanmo(texts: list[str]) -> Pairs:
-    from yanmo.text.duplicates import document_keys
+    from yanmo.text.overlap.duplicates import document_keys
 
     return _find(texts, document_keys)
 
@@ -62,9 +62,9 @@ def yanmo_with_rensa(texts: list[str]) -> Pairs:
     import numpy as np
     import rensa
 
-    from yanmo.text import minhash
-    from yanmo.text.duplicates import document_keys
-    from yanmo.text.fold import Folded
+    from yanmo.text.overlap import minhash
+    from yanmo.text.overlap.duplicates import document_keys
+    from yanmo.text.overlap.fold import Folded
 
     def band_hashes(letters: Folded, banding: minhash.Banding) -> np.ndarray:
         sizes = letters.ends - letters.starts()
@@ -83,14 +83,14 @@ def yanmo_with_rensa(texts: list[str]) -> Pairs:
             result[:, long] = minhash._mixed(minima.reshape(banding.bands, banding.rows, len(long)))
         return result
 
-    from yanmo.text import duplicates
+    from yanmo.text.overlap import duplicates
 
     duplicates.band_hashes = band_hashes
     return _find(texts, document_keys)
 
 
 def _find(texts: list[str], document_keys: Callable[[Sequence[str]], object]) -> Pairs:
-    from yanmo.text.duplicates import find_duplicates, write_keys
+    from yanmo.text.overlap.duplicates import find_duplicates, write_keys
 
     def read(shard: int, rows: Sequence[int]) -> Iterator[str]:
         return (texts[row] for row in rows)
@@ -173,8 +173,8 @@ def contend(name: str, path: Path) -> None:
 
 
 def documents(paths: list[Path], megabytes: float) -> Iterator[str]:
-    from yanmo.text.readers import Broken, read_rows
-    from yanmo.text.sources import find_files, look
+    from yanmo.text.files.readers import Broken, read_rows
+    from yanmo.text.files.sources import find_files, look
 
     rng = random.Random(0)
     files = find_files(paths)
@@ -218,7 +218,7 @@ def plant(texts: list[str]) -> tuple[list[str], dict[int, int]]:
 
 
 def race(arguments: argparse.Namespace) -> None:
-    from yanmo.text.fold import letters_of
+    from yanmo.text.overlap.fold import letters_of
 
     texts, copies = plant(list(documents(arguments.texts, arguments.megabytes)))
     letters = ["".join(map(chr, letters_of([text])[0].points)) for text in texts]
@@ -267,8 +267,8 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> dict:
 
 
 def contamination(arguments: argparse.Namespace) -> None:
-    from yanmo.text.contamination import Contamination
-    from yanmo.text.duplicates import document_keys
+    from yanmo.text.overlap.contamination import Contamination
+    from yanmo.text.overlap.duplicates import document_keys
 
     texts = list(documents(arguments.texts, arguments.megabytes))
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
@@ -302,8 +302,8 @@ def scale(count: int) -> None:
     """Keys of random documents in shards of 50,000; texts are made up when they are asked for."""
     import numpy as np
 
-    from yanmo.text.duplicates import find_duplicates, write_keys
-    from yanmo.text.minhash import banding
+    from yanmo.text.overlap.duplicates import find_duplicates, write_keys
+    from yanmo.text.overlap.minhash import banding
 
     shard_size = 50_000
     rng = np.random.default_rng(0)

@@ -21,9 +21,9 @@ from typing import Any
 
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format
-from yanmo.text.normalise import normalise
-from yanmo.text.readers import Row, read_rows
-from yanmo.text.sources import look
+from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.sources import look
+from yanmo.text.steps.normalise import normalise
 
 Fields = Callable[[dict[str, Any]], Iterable[str]]
 

@@ -17,15 +17,15 @@ from itertools import islice
 from pathlib import Path
 
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.blocklist import blocked
-from yanmo.text.kinds import PROFILES
-from yanmo.text.quality import proportions
-from yanmo.text.readers import Row, read_rows
+from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.sources import look
 from yanmo.text.reading import find_format
-from yanmo.text.repetition import repetition
-from yanmo.text.rules import Rules, block_lists, document_steps, rewriting_steps, source_kind
-from yanmo.text.sources import look
 from yanmo.text.step import Drop, Step, run_steps
+from yanmo.text.steps.blocklist import blocked
+from yanmo.text.steps.kinds import PROFILES
+from yanmo.text.steps.quality import proportions
+from yanmo.text.steps.repetition import repetition
+from yanmo.text.steps.rules import Rules, block_lists, document_steps, rewriting_steps, source_kind
 
 ROUNDS = 3
 

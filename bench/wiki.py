@@ -199,7 +199,7 @@ def ours() -> Callable[[str], str]:
 
 
 def ours_simplified() -> Callable[[str], str]:
-    from yanmo.text.simplify import simplifier
+    from yanmo.text.steps.simplify import simplifier
 
     text_of, simplify = ours(), simplifier("tw2s")
     return lambda text: str(simplify(text_of(text)))
@@ -227,8 +227,8 @@ def work(name: str, pages: Path, out: Path) -> None:
 
 
 def articles(dump: Path) -> list[tuple[str, str]]:
-    from yanmo.text.readers import Row, read_rows
-    from yanmo.text.sources import look
+    from yanmo.text.files.readers import Row, read_rows
+    from yanmo.text.files.sources import look
 
     rows = [row.value for row in read_rows(look(dump)) if isinstance(row, Row)]
     return [(row["title"], row["wikitext"]) for row in rows if isinstance(row, dict) and not row["redirect"]]
@@ -236,8 +236,8 @@ def articles(dump: Path) -> list[tuple[str, str]]:
 
 def reading(dump: Path, rounds: int) -> tuple[float, float, float]:
     """MB of XML; the MB per CPU-second of the bz2 module alone, and of reading the dump as rows: best rounds."""
-    from yanmo.text.readers import read_rows
-    from yanmo.text.sources import look
+    from yanmo.text.files.readers import read_rows
+    from yanmo.text.files.sources import look
 
     compressed = dump.read_bytes()
     size = len(bz2.decompress(compressed)) / 1e6

@@ -216,7 +216,7 @@ def test_what_gives_a_test_away_is_removed_with_its_place(tmp_path: Path) -> Non
     question = "下列四座城市之中，哪一座城市在长江和汉江的交汇之处？"
     exam, corpus = tmp_path / "exam.jsonl", tmp_path / "corpus.jsonl"
     exam.write_text(json.dumps({"question": question, "A": "武汉", "answer": "A"}, ensure_ascii=False) + "\n")
-    texts = ["今天天气很好，我们一起去公园里散步吧。", f"网友问：{question}答案是武汉。", "另外一篇完全没有关系的短文章在这里。"]
+    texts = ["今天天气很好，我们一起去公园里散步。", f"网友问：{question}答案是武汉。", "另外一篇没有关系的短文章。"]
     corpus.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts))
     out = tmp_path / "out"
     assert run(["clean", "--inputs", str(corpus), "--decontaminate", str(exam), "--out", str(out)]) == 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.text.test_classifier import BAD as BAD_WORDS
-from tests.text.test_classifier import GOOD as GOOD_WORDS
-from tests.text.test_classifier import texts
+from tests.text.steps.test_classifier import BAD as BAD_WORDS
+from tests.text.steps.test_classifier import GOOD as GOOD_WORDS
+from tests.text.steps.test_classifier import texts
 from tests.text.web_rows import BAD, GOOD
 from yanmo.commands import clean
 from yanmo.core.files import read_json, read_jsonl, write_jsonl

@@ -9,10 +9,10 @@ import pytest
 
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format, read_conversations
-from yanmo.text.normalise import normalise
+from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.sources import look
 from yanmo.text.preferences import Preference, read_preferences
-from yanmo.text.readers import Row, read_rows
-from yanmo.text.sources import look
+from yanmo.text.steps.normalise import normalise
 
 DATA = Path(os.environ.get("YANMO_DATA", Path(__file__).parents[3] / "shared" / "data"))
 pytestmark = pytest.mark.skipif(not (DATA / "samples").is_dir(), reason=f"no real samples in {DATA} (YANMO_DATA)")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.kinds import Kind, kind_of_format
-from yanmo.text.readers import Row, read_rows
+from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.sources import look
 from yanmo.text.reading import find_format
-from yanmo.text.rules import Rules, document_steps
-from yanmo.text.sources import look
 from yanmo.text.step import run_steps
+from yanmo.text.steps.kinds import Kind, kind_of_format
+from yanmo.text.steps.rules import Rules, document_steps
 
 DATA = Path(os.environ.get("YANMO_DATA", Path(__file__).parents[3] / "shared" / "data"))
 pytestmark = pytest.mark.skipif(not (DATA / "samples").is_dir(), reason=f"no real samples in {DATA} (YANMO_DATA)")

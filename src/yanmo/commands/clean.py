@@ -5,10 +5,10 @@
     yanmo clean --inputs zhwiki-*-pages-articles-multistream*.xml.bz2 --out runs/wiki
 
 The inputs are cut into spans that processes clean one by one into shards (1), duplicates are found among all of
-them (2), and each shard becomes a part of the output (3); text/stages.py has these stages. The working state lies
-in OUT/shards, where ls shows it, until all is done. An interrupted run, killed or not, loses what its processes were
-at and goes on with --resume; the output depends on the inputs and the settings, never on the number of processes or
-machines or on interruptions, and rows in = documents + removed is counted.
+them (2), and each shard becomes a part of the output (3); these stages are text/pipeline/stages.py. The working
+state lies in OUT/shards, where ls shows it, until all is done. An interrupted run, killed or not, loses what its
+processes were at and goes on with --resume; the output depends on the inputs and the settings, never on the number
+of processes or machines or on interruptions, and rows in = documents + removed is counted.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from yanmo.core.processes import core_count, in_order
 from yanmo.core.ranks import Cluster, Engine, check_installed, run_ranks
 from yanmo.core.run import Run, open_run
 from yanmo.core.settings import CommandSettings, describe
-from yanmo.text import classifier
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format
+from yanmo.text.files.readers import Damage
+from yanmo.text.files.sources import Encoding, TxtDocuments, find_files, look
 from yanmo.text.formats import check_name
-from yanmo.text.minhash import HIGHEST, LOWEST
-from yanmo.text.readers import Damage
-from yanmo.text.rules import Rules, batch_check
-from yanmo.text.shards import (
+from yanmo.text.overlap.minhash import HIGHEST, LOWEST
+from yanmo.text.pipeline.shards import (
     FOLDER,
     Count,
     Counts,
@@ -44,9 +43,8 @@ from yanmo.text.shards import (
     has_job,
     load_job,
 )
-from yanmo.text.sources import Encoding, TxtDocuments, find_files, look
-from yanmo.text.spans import Piece, plan_spans
-from yanmo.text.stages import (
+from yanmo.text.pipeline.spans import Piece, plan_spans
+from yanmo.text.pipeline.stages import (
     clean_piece,
     clean_share,
     clean_span,
@@ -59,6 +57,8 @@ from yanmo.text.stages import (
     write_part,
     write_share,
 )
+from yanmo.text.steps import classifier
+from yanmo.text.steps.rules import Rules, batch_check
 
 MEGABYTE = 1_000_000
 WORTH_PROCESSES = 8 * MEGABYTE

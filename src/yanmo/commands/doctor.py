@@ -25,7 +25,7 @@ from yanmo.commands import COMMANDS
 from yanmo.core.run import Run, number, open_run
 from yanmo.core.settings import CommandSettings
 from yanmo.core.settings import parse as parse_settings
-from yanmo.text.sources import COMPRESSIONS, Encoding, find_files
+from yanmo.text.files.sources import COMPRESSIONS, Encoding, find_files
 
 if TYPE_CHECKING:
     from yanmo.data.artefacts import Artefact

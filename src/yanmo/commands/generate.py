@@ -78,8 +78,8 @@ def read_prompts(settings: Settings, tokenizer: Tokenizer, context: int, run: Ru
 
     Raises: ValueError: a row holds no prompt, or one that fills the context; most rows are broken; none is there.
     """
-    from yanmo.text.readers import Broken, Damage, read_rows
-    from yanmo.text.sources import look
+    from yanmo.text.files.readers import Broken, Damage, read_rows
+    from yanmo.text.files.sources import look
 
     source = look(settings.prompts, txt_documents="line")
     damage, count = Damage(source), 0

@@ -153,7 +153,7 @@ def write_jsonl(path: Path, level: int = 3) -> Iterator[JsonlWriter]:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSON lines file that Yanmo itself wrote. Foreign files go through `yanmo.text.readers`."""
+    """Rows of a JSON lines file that Yanmo itself wrote. Foreign files go through `yanmo.text.files.readers`."""
     number = 0
     try:
         with open_binary(path) as stream:

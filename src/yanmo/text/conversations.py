@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yanmo.text.exams import CHOICE, WANJUAN_EXAM
+from yanmo.text.files.sources import Encoding
 from yanmo.text.formats import Format, Formats, RowKeys
-from yanmo.text.normalise import normalise
 from yanmo.text.reading import find_format as find_format  # whoever reads conversations looks for their format
 from yanmo.text.reading import read_formatted
-from yanmo.text.sources import Encoding
 from yanmo.text.step import Drop
+from yanmo.text.steps.normalise import normalise
 from yanmo.text.turns import (
     ALPACA,
     Message,

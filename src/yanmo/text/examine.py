@@ -16,15 +16,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.characters import composition
 from yanmo.text.conversations import CONVERSATIONS, checked
-from yanmo.text.fold import code_points, folded_hash
+from yanmo.text.files.readers import Broken, Row, block_rows, read_blocks
+from yanmo.text.files.sources import Encoding, Source, look
 from yanmo.text.formats import Formats, RowKeys, check_name, common_format
+from yanmo.text.overlap.fold import code_points, folded_hash
 from yanmo.text.preferences import PREFERENCES, Preference, checked_pair
-from yanmo.text.readers import Broken, Row, block_rows, read_blocks
 from yanmo.text.reading import first_rows
-from yanmo.text.sources import Encoding, Source, look
 from yanmo.text.step import Drop
+from yanmo.text.steps.characters import composition
 
 Use = Literal["preferences", "conversations", "documents"]
 USES: dict[Use, Formats] = {"preferences": PREFERENCES, "conversations": CONVERSATIONS, "documents": DOCUMENTS}

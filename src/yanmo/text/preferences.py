@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from yanmo.text.conversations import checked
+from yanmo.text.files.sources import Encoding
 from yanmo.text.formats import Format, Formats, RowKeys
-from yanmo.text.normalise import normalise
 from yanmo.text.reading import read_formatted
-from yanmo.text.sources import Encoding
 from yanmo.text.step import Drop
+from yanmo.text.steps.normalise import normalise
 from yanmo.text.turns import Message, all_strings, asked_in, dialogue, messages_of, said, turns
 
 

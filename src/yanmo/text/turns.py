@@ -13,8 +13,8 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from yanmo.text.files.readers import dump
 from yanmo.text.formats import Format, RowKeys, field, joined, objects
-from yanmo.text.readers import dump
 from yanmo.text.step import Drop
 
 Message = dict[str, str]

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from yanmo.text.simplify import opencc
+from yanmo.text.steps.simplify import opencc
 from yanmo.tokenizer.inventory import take_stock
 from yanmo.tokenizer.sentencepiece import SPACE, SentencePiece, Type
 from yanmo.tokenizer.source import Source, from_sentencepiece

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.text.simplify import simplifier
+from yanmo.text.steps.simplify import simplifier
 from yanmo.text.wiki.article import plain_text
 from yanmo.text.wiki.page import RESERVED, Page
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from yanmo.text.normalise import normalise
-from yanmo.text.simplify import simplifier
+from yanmo.text.steps.normalise import normalise
+from yanmo.text.steps.simplify import simplifier
 from yanmo.text.wiki.article import plain_text
 from yanmo.text.wiki.page import RESERVED, Page
 

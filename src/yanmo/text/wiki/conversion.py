@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-from yanmo.text.simplify import KEEP, KEPT
+from yanmo.text.steps.simplify import KEEP, KEPT
 from yanmo.text.wiki.page import STASH, Page, kept, unquoted
 
 SIMPLIFIED = ("zh-cn", "zh-sg", "zh-my", "zh-hans", "zh")

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from yanmo.text.readers import EXCERPT, Block, Broken, Row, readable
-from yanmo.text.sources import Source
+from yanmo.text.files.readers import EXCERPT, Block, Broken, Row, readable
+from yanmo.text.files.sources import Source
+from yanmo.text.files.streams import CHUNK, Stream
 from yanmo.text.step import Drop
-from yanmo.text.streams import CHUNK, Stream
 from yanmo.text.wiki.multistream import Piece, decompressed, stream_ends
 
 BEGIN = b"<page>"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from yanmo.text.simplify import KEEP, KEPT
+from yanmo.text.steps.simplify import KEEP, KEPT
 from yanmo.text.wiki.conversion import Rule
 from yanmo.text.wiki.languages import NAMES
 from yanmo.text.wiki.page import ASIDE, Page, kept

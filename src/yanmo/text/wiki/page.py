@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from yanmo.text.simplify import KEEP, KEPT, LITERARY
+from yanmo.text.steps.simplify import KEEP, KEPT, LITERARY
 
 STASH = "\ufdd4"
 """STASH number STASH: text that no other rule may touch, put back at the end."""
