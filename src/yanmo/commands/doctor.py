@@ -161,12 +161,16 @@ def look_at_files(settings: Settings, run: Run) -> list[str]:
 
 def compare(run: Run, tokenizers: dict[str, Tokenizer], domains: dict[str, list[str]]) -> None:
     """The reports of the tokenizers side by side; the text files that were looked at are what they are measured on."""
-    from yanmo.tokenizer.report import describe, tables
+    from yanmo.tokenizer.report import describe, lines, tables
 
     run.say("")
     reports = {name: describe(tokenizer, domains) for name, tokenizer in tokenizers.items()}
     for title, columns, rows in tables(reports):
         run.table(title, columns, rows)
+    if len(reports) == 1:
+        (report,) = reports.values()
+        for line in lines(report):
+            run.say(line)
     run.report["tokenizers"] = reports
 
 
