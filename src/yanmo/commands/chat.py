@@ -69,8 +69,11 @@ class Speaker:
 
         text = TextStream(self.tokenizer.token_bytes)
         self.turns += 1  # a number of its own for every answer, so that asking again may be answered differently
+        begun = self.settings.base  # some chat templates begin an answer with a space
         for _, token in stream(self.model, [ids], self.settings, self.stop_ids, first_row=self.turns):
             if token not in self.stop_ids and (piece := text.push(token)):
+                piece = piece if begun else piece.lstrip()
+                begun = begun or bool(piece)
                 yield piece
 
     def prompt(self, messages: list[Message]) -> tuple[list[int], list[Message]]:

@@ -7,16 +7,13 @@ the cut: a model must not learn to stop in the middle of a sentence.
 
 from __future__ import annotations
 
-import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from yanmo.data.rows import PackedRows, flatten
-from yanmo.tokenizer.chat import Message, Rendered, oldest_exchange, render_all
+from yanmo.tokenizer.chat import Message, Rendered, oldest_exchange, render, render_all
 from yanmo.tokenizer.load import Tokenizer
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -94,7 +91,6 @@ def fit_all(
         counts.conversations += 1
         fitted = _fit(tokenizer, messages, rendered, sequence_length, cut_answers, counts)
         if fitted is not None:
-            counts.kept += 1
             yield fitted
 
 
@@ -107,33 +103,40 @@ def _fit(
     counts: ConversationCounts,
 ) -> Rendered | None:
     """One conversation up to its last trained token, shortened if it must be, or None."""
-    left, turns = list(messages), _turns(tokenizer, rendered)
     ids, trained = _up_to_last_trained(rendered)
     if not ids:
         counts.drop("no answer to train on")
         return None
-    while len(ids) - 1 > sequence_length and (oldest := oldest_exchange(left)) is not None:
-        del left[oldest], turns[oldest]
-        ids, trained = _up_to_last_trained((_joined(ids for ids, _ in turns), _joined(flags for _, flags in turns)))
+    if len(ids) - 1 <= sequence_length:
+        counts.kept += 1
+        return ids, trained
+    if shorter := _ever_shorter(messages):
+
+        def fits(left: Sequence[Message]) -> bool:
+            return len(_up_to_last_trained(render(tokenizer, left))[0]) - 1 <= sequence_length
+
+        longest = min(bisect_left(shorter, True, key=fits), len(shorter) - 1)
+        ids, trained = _up_to_last_trained(render(tokenizer, shorter[longest]))
     if ids and len(ids) - 1 <= sequence_length:
-        counts.shortened += len(left) < len(messages)
+        counts.kept += 1
+        counts.shortened += 1
         return ids, trained
     if cut_answers and any(trained[: sequence_length + 1]):
+        counts.kept += 1
         counts.cut += 1
         return ids[: sequence_length + 1], trained[: sequence_length + 1]
     counts.drop("longer than a row")
     return None
 
 
-def _turns(tokenizer: Tokenizer, rendered: Rendered) -> list[Rendered]:
-    """A rendered conversation by message. Only the template makes a turn-start id, so it marks each beginning."""
-    ids, trained = rendered
-    bounds = [place for place, number in enumerate(ids) if number == tokenizer.turn_start_id] + [len(ids)]
-    return [(ids[start:stop], trained[start:stop]) for start, stop in itertools.pairwise(bounds)]
-
-
-def _joined(parts: Iterable[list[T]]) -> list[T]:
-    return list(itertools.chain.from_iterable(parts))
+def _ever_shorter(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """The conversation without its oldest exchange, without its two oldest, and so on down to the last one."""
+    result: list[Sequence[Message]] = []
+    left = list(messages)
+    while (oldest := oldest_exchange(left)) is not None:
+        left = left[: oldest.start] + left[oldest.stop :]
+        result.append(left)
+    return result
 
 
 def _up_to_last_trained(rendered: Rendered) -> Rendered:

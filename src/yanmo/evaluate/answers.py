@@ -25,7 +25,7 @@ from yanmo.model.generate import generate
 from yanmo.model.sampling_settings import SamplingSettings
 from yanmo.model.streaming import text_of
 from yanmo.model.transformer import Transformer
-from yanmo.tokenizer.chat import render
+from yanmo.tokenizer.chat import template_of
 from yanmo.tokenizer.load import Tokenizer
 
 Z95 = 1.959964
@@ -134,21 +134,21 @@ def answer_all(
 
     Raises: ValueError: a question leaves no room for an answer in the model's context.
     """
-    prompts = [render(tokenizer, question.messages, add_generation_prompt=True)[0] for question in questions]
+    template = template_of(tokenizer)
+    prompts = [template.render(question.messages, add_generation_prompt=True)[0] for question in questions]
     context = model.config.max_position_embeddings
     for number, prompt in enumerate(prompts, 1):
         if len(prompt) >= context:
             raise ValueError(f"question {number}: {len(prompt)} tokens, the model's context is {context}; shorten it")
     settings = SamplingSettings(max_new_tokens=max_new_tokens, temperature=0.0)
-    stops = {tokenizer.turn_end_id, tokenizer.end_id}
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     answers: dict[int, Answer] = {}
     twin = for_decoding(model)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        completions = generate(twin, [prompts[number] for number in batch], settings, stops)
+        completions = generate(twin, [prompts[number] for number in batch], settings, template.stop_ids)
         for number, completion in zip(batch, completions, strict=True):
-            text = text_of(completion.ids, tokenizer.token_bytes)
+            text = text_of(completion.ids, tokenizer.token_bytes).strip()  # some layouts begin with a space
             answers[number] = Answer(questions[number], text, completion.finish)
         advance(len(batch))
     return [answers[number] for number in range(len(questions))]

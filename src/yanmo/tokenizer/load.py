@@ -145,8 +145,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
     file = path / "tokenizer.json"
     if not file.is_file():
         raise ValueError(f"{path}: not a tokenizer directory (no tokenizer.json); make one with `yanmo tokenizer`")
-    config_file = path / "tokenizer_config.json"
-    return Tokenizer(path, open_backend(file), read_json(config_file) if config_file.is_file() else {})
+    config_file, template = path / "tokenizer_config.json", path / "chat_template.jinja"
+    config = read_json(config_file) if config_file.is_file() else {}
+    if template.is_file():  # some write the chat template only there, and everybody reads it there first
+        config["chat_template"] = template.read_text(encoding="utf-8")
+    return Tokenizer(path, open_backend(file), config)
 
 
 def open_backend(file: Path) -> tokenizers.Tokenizer:

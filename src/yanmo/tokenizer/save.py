@@ -9,6 +9,7 @@ import tokenizers
 
 from yanmo.core.files import atomic_write, write_json
 from yanmo.tokenizer.chat import JINJA
+from yanmo.tokenizer.load import Tokenizer
 from yanmo.tokenizer.special import DOCUMENT_END, PAD, TURN_END, TURN_START
 
 
@@ -34,3 +35,10 @@ def save_tokenizer(tokenizer: tokenizers.Tokenizer, directory: Path, special: Ma
     atomic_write(directory / "tokenizer.json", tokenizer.to_str(pretty=True))
     write_json(directory / "tokenizer_config.json", config)
     atomic_write(directory / "chat_template.jinja", JINJA)
+
+
+def save_configured(tokenizer: Tokenizer, directory: Path) -> None:
+    """The tokenizer's directory with the configuration that it has now, as after `chat.with_template`."""
+    tokenizer.copy_to(directory)
+    write_json(directory / "tokenizer_config.json", tokenizer.config)
+    atomic_write(directory / "chat_template.jinja", tokenizer.config["chat_template"])

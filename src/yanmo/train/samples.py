@@ -7,7 +7,7 @@ from yanmo.model.generate import generate
 from yanmo.model.sampling_settings import SamplingSettings
 from yanmo.model.streaming import text_of
 from yanmo.model.transformer import Transformer
-from yanmo.tokenizer.chat import render
+from yanmo.tokenizer.chat import template_of
 from yanmo.tokenizer.load import Tokenizer
 
 SAMPLE_TOKENS = 64
@@ -21,8 +21,11 @@ def continuations(model: Transformer, tokenizer: Tokenizer, prompts: list[str]) 
 def answers(model: Transformer, tokenizer: Tokenizer, questions: list[str]) -> list[dict[str, str]]:
     """A chat model's greedy answers."""
     turns = [[{"role": "user", "content": question}] for question in questions]
-    ids = [render(tokenizer, messages, add_generation_prompt=True)[0] for messages in turns]
-    return _complete(model, tokenizer, questions, ids, [tokenizer.turn_end_id, tokenizer.end_id], 1.0)
+    template = template_of(tokenizer)
+    ids = [template.render(messages, add_generation_prompt=True)[0] for messages in turns]
+    given = _complete(model, tokenizer, questions, ids, template.stop_ids, 1.0)
+    # Some layouts begin an answer with a space.
+    return [answer | {"completion": answer["completion"].strip()} for answer in given]
 
 
 def _complete(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -48,6 +48,8 @@ class TrainSettings:
     """wsd: share of the steps that decay (below 1), or steps (1 and above)."""
     min_lr_ratio: float = 0.0
     """Learning rate at the end over the peak."""
+    freeze: list[str] = field(default_factory=list)
+    """Parts that stay as they are, by how their names begin: embed_tokens, layers.0, layers.0-3, layers.2.mlp."""
     clip: float = 1.0
     """Global gradient norm above which gradients are scaled down; 0 never clips."""
     seed: int = 1

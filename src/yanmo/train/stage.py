@@ -21,6 +21,7 @@ from yanmo.model.tensors import load_tensors
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 from yanmo.train.fit import FP16_SCALE, Batches, Hooks, Loss, fit, rows_at_once
+from yanmo.train.freezing import freeze
 from yanmo.train.optimizers import build_optimizers
 from yanmo.train.plot import plot_loss
 from yanmo.train.schedule import Schedule, finishing, make_schedule
@@ -99,6 +100,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     model = stage.load(begin) if begin else stage.build()
     model.to(settings.device)
     model.compute_dtype = hardware.DTYPES[settings.dtype]
+    freeze(model, settings.freeze)
     optimizers = stage.optimizers(model, settings)
     progress = Progress(loss_scale=FP16_SCALE if settings.dtype == "fp16" else 1.0)
     if begin:
