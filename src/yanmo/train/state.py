@@ -1,10 +1,10 @@
 """Checkpoints: directories that are whole or absent, and from which a run goes on bit for bit.
 
-`OUT/state/step-00000500/` is a complete model directory (config, weights, tokenizer) plus what training needs
-to go on: optimizer tensors, the random state, what live batches remember and a few numbers; no pickle anywhere. It is written under another
-name, every file and the directory flushed to the disk, and renamed; a manifest with sizes and SHA-256 tells a
-whole one from a damaged one. Only then are older ones removed and the weights shown at the top of OUT (a hard
-link, so it costs no space): `yanmo chat --model OUT` works while the training runs.
+`OUT/state/step-00000500/` is a complete model directory (config, weights, tokenizer) plus what training needs to
+go on: optimizer tensors, the random state, what live batches remember and a few numbers; no pickle anywhere. It
+is written under another name, every file and the directory flushed to the disk, and renamed; a manifest with
+sizes and SHA-256 tells a whole one from a damaged one. Only then are older ones removed and the weights shown at
+the top of OUT (a hard link, so it costs no space): `yanmo chat --model OUT` works while the training runs.
 """
 
 from __future__ import annotations
