@@ -2,6 +2,9 @@
 
 yanmo dpo --init runs/sft --data preferences.jsonl
 yanmo dpo --init runs/sft --data preferences.jsonl --lora.rank 16 --preference.loss ipo
+yanmo dpo --init runs/sft --data preferences.jsonl --tax.data runs/pack --tax.reward-model runs/reward
+
+Before and after, the model is measured (`--tax.*`), for what is liked better is easily learned at the cost of all else.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from yanmo.core.settings import CommandSettings
+from yanmo.evaluate.tax_settings import TaxSettings
 from yanmo.model.lora_settings import LoraSettings
 from yanmo.text.preferences import Preference
 from yanmo.train.preference_settings import PreferenceSettings
@@ -19,10 +23,13 @@ from yanmo.train.settings import TrainSettings
 if TYPE_CHECKING:
     from yanmo.core.run import Run
     from yanmo.data.preferences import PreferenceBatches
+    from yanmo.evaluate.tax import Tax
     from yanmo.model.transformer import Transformer
 
 REFERENCE = "reference.safetensors"
 """In the output directory: the reference's log-probabilities, so that a run that resumes has the very same."""
+BEYOND = 100.0
+"""What a checkpoint's score loses for each time over that it is beyond a limit: it is only kept if all are."""
 
 
 def dpo_defaults() -> TrainSettings:
@@ -55,6 +62,7 @@ class Settings(CommandSettings):
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     train: TrainSettings = field(default_factory=dpo_defaults)
+    tax: TaxSettings = field(default_factory=TaxSettings)
     samples: list[str] = field(default_factory=lambda: ["你好", "你是谁？", "请介绍一下你自己。"])
     """Questions that the finished model answers for show."""
     out: Path = Path("runs/dpo")
@@ -63,6 +71,7 @@ class Settings(CommandSettings):
 def main(settings: Settings) -> None:
     from yanmo.core.run import open_run
     from yanmo.data.preferences import PreferenceBatches, read_split, say_counts
+    from yanmo.evaluate.tax import Tax
     from yanmo.model.checkpoint import load_config
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.preference import preference_figures, preference_loss
@@ -86,11 +95,18 @@ def main(settings: Settings) -> None:
         if settings.preference.needs_reference:
             set_references(settings, run, packed, validation)
 
+        tax = None
+        if settings.tax.measure:
+            conversations = [[*pair.messages, {"role": "assistant", "content": pair.chosen}] for pair in held_out]
+            questions = [pair.messages for pair in held_out]
+            tax = Tax(settings.tax, settings.init, tokenizer, hyper, run, conversations, questions)
+
         def validate(model: Transformer, targets: int, rows: int) -> dict[str, float]:
-            if validation is None:
-                return {}
-            held = first_targets(validation.sequential(), targets)
-            return preference_figures(model, settings.preference, held, rows)
+            figures = {}
+            if validation is not None:
+                held = first_targets(validation.sequential(), targets)
+                figures = preference_figures(model, settings.preference, held, rows)
+            return figures | (tax.watch(model) if tax else {})
 
         stage = Stage(
             settings=hyper,
@@ -101,8 +117,28 @@ def main(settings: Settings) -> None:
             batches_per_epoch=packed.batches_per_epoch,
             validate=validate,
             samples=lambda model: answers(model, tokenizer, settings.samples),
+            score=(lambda figures: score(figures, tax)) if validation else None,
+            enough=lambda figures: collapse(figures, settings.preference, tax),
         )
-        train(stage, run, settings.resume)
+        model = train(stage, run, settings.resume)
+        if tax:
+            tax.conclude(model)
+
+
+def score(figures: dict[str, float], tax: Tax | None) -> float:
+    """Held-out loss; beyond a limit of the tax, how far beyond."""
+    return -figures["loss"] - BEYOND * (tax.penalty(figures) if tax else 0.0)
+
+
+def collapse(figures: dict[str, float], settings: PreferenceSettings, tax: Tax | None) -> str | None:
+    """Why to stop: the held-out chosen answers have become unlikely themselves, or answers run in circles."""
+    lost = figures.get("chosen_nats_lost", 0.0)
+    if lost > settings.collapse:
+        return (
+            f"the held-out chosen answers are {lost:.2f} nats a token less likely than under the reference "
+            f"(--preference.collapse {settings.collapse:g}); lower --train.lr, or give --preference.sft-weight"
+        )
+    return tax.looping(figures) if tax else None
 
 
 def set_references(

@@ -7,7 +7,7 @@ yanmo evaluate --model runs/pretrain --suite likelihood --data runs/pack      (i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ def main(settings: Settings) -> None:
 
 
 def measure_likelihood(settings: Settings, model: Transformer, tokenizer: Tokenizer, run: Run) -> dict[str, Any]:
-    from yanmo.evaluate.likelihood import likelihood
+    from yanmo.evaluate.likelihood import likelihood, token_documents
 
     with run.progress("likelihood", None, "tokens") as bar:
         result = likelihood(model, tokenizer, token_documents(settings.data, tokenizer), bar.advance)
@@ -72,22 +72,6 @@ def measure_likelihood(settings: Settings, model: Transformer, tokenizer: Tokeni
     figures = result.figures()
     run.table("likelihood", ["figure", "value"], [[name.replace("_", " "), value] for name, value in figures.items()])
     return figures
-
-
-def token_documents(data: list[Path], tokenizer: Tokenizer) -> Iterator[list[int]]:
-    """Token ids of every document: of a shards directory's validation split, or of document files."""
-    from yanmo.data.documents import document_files, read_documents
-    from yanmo.data.shards import META, open_shards
-    from yanmo.evaluate.likelihood import stream_documents
-
-    if len(data) == 1 and (data[0] / META).is_file():
-        shards = open_shards(data[0])
-        if shards.tokenizer().fingerprint != tokenizer.fingerprint:
-            raise ValueError(f"--data {data[0]}: packed with another tokenizer than the model's; give the documents")
-        yield from stream_documents(shards.val, tokenizer.end_id)
-        return
-    for document in read_documents(document_files(data)):
-        yield tokenizer.encode(document.text)
 
 
 def measure_answers(settings: Settings, model: Transformer, tokenizer: Tokenizer, run: Run) -> dict[str, Any]:

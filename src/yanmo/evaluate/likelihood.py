@@ -11,12 +11,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from yanmo.data.batches import IGNORE
-from yanmo.data.shards import Tokens
+from yanmo.data.documents import document_files, read_documents
+from yanmo.data.shards import META, Tokens, open_shards
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 from yanmo.train.head import token_losses
@@ -107,6 +109,21 @@ def pad(batch: list[Window], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
         inputs[row, : len(ids) - 1] = torch.tensor(ids[:-1])
         labels[row, read - 1 : len(ids) - 1] = torch.tensor(ids[read:])
     return inputs, labels
+
+
+def token_documents(data: list[Path], tokenizer: Tokenizer) -> Iterator[list[int]]:
+    """Token ids of every document: of a shards directory's validation split, or of document files.
+
+    Raises: ValueError: the shards were packed with another tokenizer.
+    """
+    if len(data) == 1 and (data[0] / META).is_file():
+        shards = open_shards(data[0])
+        if shards.tokenizer().fingerprint != tokenizer.fingerprint:
+            raise ValueError(f"{data[0]}: packed with another tokenizer than the model's; give the documents")
+        yield from stream_documents(shards.val, tokenizer.end_id)
+        return
+    for document in read_documents(document_files(data)):
+        yield tokenizer.encode(document.text)
 
 
 def stream_documents(tokens: Tokens, end_id: int, chunk: int = 1 << 20) -> Iterator[list[int]]:

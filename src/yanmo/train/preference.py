@@ -108,6 +108,7 @@ def figures(settings: PreferenceSettings, chosen: Answers, rejected: Answers) ->
         better, worse = (settings.beta * log_ratios(settings, side) for side in (chosen, rejected))
     else:
         better, worse = (settings.beta * side.mean_log_probs for side in (chosen, rejected))
+    lost = {"chosen_nats_lost": -(chosen.log_ratios / chosen.lengths).sum()} if settings.needs_reference else {}
     return {
         "accuracy": (better > worse).sum(),
         "margin": (better - worse).sum(),
@@ -115,6 +116,7 @@ def figures(settings: PreferenceSettings, chosen: Answers, rejected: Answers) ->
         "rejected_reward": worse.sum(),
         "chosen_nats_per_token": -chosen.mean_log_probs.sum(),
         "rejected_nats_per_token": -rejected.mean_log_probs.sum(),
+        **lost,
     }
 
 

@@ -24,6 +24,8 @@ class PreferenceSettings:
     falling with that of the rejected ones."""
     simpo_margin: float = 1.0
     """simpo: by how much the chosen answer should lead (gamma)."""
+    collapse: float = 1.0
+    """Stop when the held-out chosen answers have become so many nats a token less likely than under the reference."""
 
     def __post_init__(self) -> None:
         if self.beta <= 0:
@@ -32,6 +34,8 @@ class PreferenceSettings:
             raise ValueError(f"--preference.label-smoothing: {self.label_smoothing} must be at least 0 and below 0.5")
         if self.sft_weight < 0:
             raise ValueError(f"--preference.sft-weight: {self.sft_weight} must be at least 0")
+        if self.collapse <= 0:
+            raise ValueError(f"--preference.collapse: {self.collapse} must be above 0")
 
     @property
     def needs_reference(self) -> bool:
