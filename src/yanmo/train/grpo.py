@@ -54,9 +54,8 @@ def with_advantages(
         if rollouts.truncated == "mask":
             learned &= torch.tensor([answer.ended for answer in flat])
         lengths = torch.tensor([len(answer.ids) for answer in flat], dtype=torch.float64)
-        each = {"answers": 1 / lengths, "tokens": torch.ones_like(lengths)}.get(
-            form.average, torch.full_like(lengths, 1 / rollouts.max_new_tokens)
-        )
+        parts = {"answers": 1 / lengths, "tokens": torch.ones_like(lengths)}
+        each = parts.get(form.average, torch.full_like(lengths, 1 / rollouts.max_new_tokens))
         batch = batch | {
             "advantages": by_answer(better, batch),
             "weights": by_answer(each * learned, batch),

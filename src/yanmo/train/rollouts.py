@@ -203,8 +203,8 @@ class RolloutBatches:
         self.pending: dict[int, Batch] = {}
         """Batches still to come of the newest rollout, by their number."""
         self.bad_rewards = 0
-        self.seconds = {"rollout": 0.0, "scoring": 0.0}
-        self._began = time.perf_counter()
+        self.seconds = {"rollout": 0.0, "scoring": 0.0, "training": 0.0}
+        self._handed_out = time.perf_counter()
         self._figures: dict[str, float] = {}
 
     def __call__(self, start: int) -> Iterator[Batch]:
@@ -213,14 +213,17 @@ class RolloutBatches:
                 rollout = number // self.settings.updates
                 assert number == rollout * self.settings.updates, "the checkpoint lacks the batches of this rollout"
                 self.pending = dict(enumerate(self.sample(rollout), number))
-            yield self.pending.pop(number)
+            batch = self.pending.pop(number)
+            self._handed_out = time.perf_counter()
+            yield batch
 
     def sample(self, number: int) -> list[Batch]:
         """The minibatches of rollout `number`, in the order of their use."""
         rollout = self.roll_out(number)
+        assert self.policy is not None
         with self.clock("scoring"):
-            batch = self.as_batch(rollout)
-            batch = self.prepare(rollout, batch)
+            asked = [prompt for prompt in rollout.prompts for _ in range(self.settings.group_size)]
+            batch = self.prepare(rollout, self.as_batch(self.policy, asked, rollout.flat))
         self._observe(rollout, batch)
         return [part for epoch in range(self.settings.epochs) for part in self.divide(batch, number, epoch)]
 
@@ -229,17 +232,24 @@ class RolloutBatches:
         group, answers = self.settings.group_size, self.answers
         prompts = self.environment.ask(number)
         assert len(prompts) * group == answers
-        sampling = SamplingSettings(
-            max_new_tokens=self.settings.max_new_tokens, temperature=self.settings.temperature, seed=self.seed
-        )
         with self.clock("rollout"):
-            asked = [prompt for prompt in prompts for _ in range(group)]
-            flat = sample_answers(for_decoding(self.policy), asked, sampling, self.stop_ids, number * answers)
+            flat = self.answer(self.policy, [prompt for prompt in prompts for _ in range(group)], number * answers)
         groups = [flat[start : start + group] for start in range(0, answers, group)]
         with self.clock("scoring"):
             rewards = torch.tensor(self.environment.judge(prompts, groups), dtype=torch.float64)
         self._check_rewards(number, rewards)
         return Rollout(number, prompts, groups, rewards + self._overlong(groups))
+
+    def answer(self, policy: Transformer, prompts: Sequence[Sequence[int]], first_row: int = 0) -> list[Answer]:
+        """What this policy says to the prompts, as in training."""
+        sampling = SamplingSettings(
+            max_new_tokens=self.settings.max_new_tokens, temperature=self.settings.temperature, seed=self.seed
+        )
+        return sample_answers(for_decoding(policy), prompts, sampling, self.stop_ids, first_row)
+
+    def divergence(self, policy: Transformer, prompts: Sequence[list[int]]) -> float:
+        """KL divergence of this policy from the reference on its answers to these prompts (`sampled_kl`)."""
+        return sampled_kl(self.as_batch(policy, prompts, self.answer(policy, prompts)))
 
     def _check_rewards(self, number: int, rewards: Tensor) -> None:
         """Answers without a finite reward are learned nothing from, counted and told of once.
@@ -262,25 +272,22 @@ class RolloutBatches:
             return torch.zeros_like(lengths)
         return -((lengths - (self.settings.max_new_tokens - buffer)) / buffer).clamp(0, 1)
 
-    def as_batch(self, rollout: Rollout) -> Batch:
-        """All answers packed, with `old`, `answer` and `reference`."""
-        assert self.policy is not None
-        flat, group = rollout.flat, self.settings.group_size
-        prompts = [rollout.prompts[index // group] for index in range(len(flat))]
+    def as_batch(self, policy: Transformer, prompts: Sequence[list[int]], answers: Sequence[Answer]) -> Batch:
+        """All answers, each to its prompt, packed, with `old`, `answer` and `reference`."""
         examples = [
             (prompt + answer.ids, [False] * len(prompt) + [True] * len(answer.ids))
-            for prompt, answer in zip(prompts, flat, strict=True)
+            for prompt, answer in zip(prompts, answers, strict=True)
         ]
         batch = self.pack(
             examples,
             {
-                "old": [answer.log_probs for answer in flat],
-                "answer": [[index + 1.0] * len(answer.ids) for index, answer in enumerate(flat)],
+                "old": [answer.log_probs for answer in answers],
+                "answer": [[index + 1.0] * len(answer.ids) for index, answer in enumerate(answers)],
             },
         )
         batch["reference"] = torch.zeros_like(batch["old"])
         if self.reference:
-            batch["reference"] = self.reference(self.policy, batch)
+            batch["reference"] = self.reference(policy, batch)
         return batch
 
     def divide(self, batch: Batch, number: int, epoch: int) -> list[Batch]:
@@ -301,10 +308,9 @@ class RolloutBatches:
         self.seconds[what] += time.perf_counter() - began
 
     def shares(self) -> dict[str, float]:
-        """Of the time since training began: sampling, scoring (judge and reference), and training, the rest."""
-        total = max(1e-9, time.perf_counter() - self._began)
-        shares = {name: seconds / total for name, seconds in self.seconds.items()}
-        return shares | {"training": 1 - sum(shares.values())}
+        """Of the time that learning took so far: sampling, scoring (judge and reference), and the updates."""
+        total = max(1e-9, sum(self.seconds.values()))
+        return {name: seconds / total for name, seconds in self.seconds.items()}
 
     def _observe(self, rollout: Rollout, batch: Batch) -> None:
         answers, rewards = rollout.flat, rollout.rewards
@@ -326,9 +332,9 @@ class RolloutBatches:
 
     def attach(self, model: Transformer) -> None:
         self.policy = model
-        self._began = time.perf_counter()
 
     def watch(self) -> tuple[dict[str, float], dict[str, float]]:
+        self.seconds["training"] += time.perf_counter() - self._handed_out  # the update has just been made
         shares = self.shares()
         shown = {name: self._figures[name] for name in ("reward", "kl") if name in self._figures}
         return shown | {name: round(share, 2) for name, share in shares.items()}, self._figures

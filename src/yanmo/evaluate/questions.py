@@ -1,0 +1,256 @@
+"""What reinforcement learning asks and who judges, for `grpo` and `ppo`: settings, and what comes of them.
+
+Either verifiable tasks, judged by rule, or a file's prompts, judged by a reward model. Nothing here loads torch
+before `open_questions` does, so that help is instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+import xxhash
+
+from yanmo.core.files import iter_lines, open_binary
+from yanmo.core.run import Run
+
+if TYPE_CHECKING:
+    from yanmo.evaluate.exam import Exam
+    from yanmo.evaluate.tasks.curriculum import Course
+    from yanmo.model.generate import Completion
+    from yanmo.model.reward import RewardModel
+    from yanmo.model.transformer import Transformer
+    from yanmo.tokenizer.load import Tokenizer
+    from yanmo.train.rollouts import Environment
+
+HELD_OUT_AT_ONCE = 8
+
+
+@dataclass(kw_only=True)
+class QuestionSettings:
+    task: list[str] = field(default_factory=list)
+    """Verifiable tasks to ask, such as `sorting counting:1-2 idioms:3` (levels after the colon, all by default); `yanmo
+    tasks` lists them."""
+    prompts: Path | None = None
+    """Instead of tasks: a file whose rows have "prompt" (a user's question) or "messages"; needs --reward-model."""
+    reward_model: Path | None = None
+    """What judges answers to --prompts: a directory that `yanmo reward` wrote, with this model's tokenizer."""
+    whiten: bool = False
+    """Reward model: bring the scores of every sampling to mean 0 and deviation 1."""
+    questions: int = 100
+    """Questions held out to measure progress on: so many of each task (which training never asks), or of --prompts (at
+    most a fifth)."""
+    data: list[Path] = field(default_factory=list)
+    """Text that says what learning costs elsewhere: documents, conversations or a directory of token shards (of which
+    the validation split), whose bits a character are measured before and after."""
+
+    def check(self) -> None:
+        """Raises: ValueError: neither tasks nor prompts, or prompts without a judge."""
+        if bool(self.task) == (self.prompts is not None):
+            raise ValueError("--task: name tasks to learn (`yanmo tasks` lists them), or give --prompts, not both")
+        if (self.prompts is None) != (self.reward_model is None):
+            raise ValueError("--reward-model: prompts need a reward model that judges, and only prompts do")
+        if self.questions < 1:
+            raise ValueError(f"--questions: {self.questions} must be at least 1")
+
+
+class Questions(NamedTuple):
+    environment: Environment
+    exam: Exam
+    """Held-out questions."""
+    texts: list[str]
+    """The exam's questions as people read them."""
+    per_epoch: int
+    """Different questions to train on, where their number is known; else 0."""
+
+
+def open_questions(
+    settings: QuestionSettings,
+    tokenizer: Tokenizer,
+    room: int,
+    questions: int,
+    group_size: int,
+    seed: int,
+    device: str,
+    run: Run,
+) -> Questions:
+    """What to ask. room: tokens that a prompt may have; questions: asked at a time.
+
+    Raises: ValueError: an unknown task, a reward model with another tokenizer, no prompt that leaves room.
+    """
+    settings.check()
+    if settings.task:
+        return ask_tasks(settings, tokenizer, room, questions, group_size, seed)
+    return ask_prompts(settings, tokenizer, room, questions, seed, device, run)
+
+
+def ask_tasks(
+    settings: QuestionSettings, tokenizer: Tokenizer, room: int, questions: int, group_size: int, seed: int
+) -> Questions:
+    from yanmo.evaluate.exam import Exam
+    from yanmo.evaluate.tasks.catalogue import courses
+    from yanmo.evaluate.tasks.curriculum import held_out
+    from yanmo.evaluate.tasks.environment import TaskEnvironment, prompt_ids
+    from yanmo.model.streaming import text_of
+
+    chosen = courses(settings.task)
+    asked = held_out(chosen, settings.questions, seed)
+    prompts = [prompt_ids(tokenizer, one) for one in asked]
+    longest = max(range(len(prompts)), key=lambda number: len(prompts[number]))
+    check_room(len(prompts[longest]), room, f"--task {asked[longest].task}:{asked[longest].level}")
+
+    def grade(completions: list[Completion]) -> list[float]:
+        return [
+            one.problem.check(text_of(completion.ids, tokenizer.token_bytes)) if completion.finish == "stop" else 0.0
+            for one, completion in zip(asked, completions, strict=True)
+        ]
+
+    exam = Exam(prompts, grade, [group_name(chosen, one.task, one.level) for one in asked])
+    environment = TaskEnvironment(chosen, tokenizer, questions, group_size, seed)
+    return Questions(environment, exam, [one.problem.question for one in asked], 0)
+
+
+def group_name(chosen: list[Course], task: str, level: int) -> str:
+    return f"{task}, level {level}"
+
+
+def check_room(length: int, room: int, what: str) -> None:
+    if length > room:
+        raise ValueError(
+            f"{what}: a question has {length} tokens, a row has room for {room} beside the answer; "
+            "raise --train.sequence-length or lower --rollout.max-new-tokens"
+        )
+
+
+def ask_prompts(
+    settings: QuestionSettings, tokenizer: Tokenizer, room: int, questions: int, seed: int, device: str, run: Run
+) -> Questions:
+    from yanmo.evaluate.exam import Exam
+    from yanmo.evaluate.judge import Judge, scores
+
+    assert settings.prompts is not None and settings.reward_model is not None
+    model = open_judge(settings.reward_model, tokenizer, device)
+    found = read_prompts(settings.prompts, tokenizer, room, run)
+    held = min(settings.questions, max(1, len(found) // 5))
+    by_hash = sorted(found, key=lambda prompt: xxhash.xxh3_64_intdigest(prompt.text.encode()))
+    test, training = by_hash[:held], by_hash[held:]
+    if not training:
+        raise ValueError(f"--prompts {settings.prompts}: {len(found)} prompts are too few to hold one out")
+
+    def grade(completions: list[Completion]) -> list[float]:
+        texts = [
+            prompt.ids + completion.ids + ([tokenizer.turn_end_id] if completion.finish == "stop" else [])
+            for prompt, completion in zip(test, completions, strict=True)
+        ]
+        return scores(model, texts).tolist()
+
+    exam = Exam([prompt.ids for prompt in test], grade, [""] * len(test), pass_mark=None)
+    ids = [prompt.ids for prompt in training]
+    judge = Judge(ids, model, questions, seed, tokenizer.turn_end_id, settings.whiten)
+    return Questions(judge, exam, [prompt.text for prompt in test], len(training))
+
+
+def open_judge(directory: Path, tokenizer: Tokenizer, device: str) -> RewardModel:
+    """The reward model. Raises: ValueError: it is none, or reads with another tokenizer."""
+    from yanmo.model.reward import load_reward_model
+    from yanmo.tokenizer.load import load_tokenizer
+
+    if load_tokenizer(directory).fingerprint != tokenizer.fingerprint:
+        raise ValueError(
+            f"--reward-model {directory}: it has another tokenizer than the model; train one from the same model"
+        )
+    return load_reward_model(directory, device=device)
+
+
+class Prompt(NamedTuple):
+    text: str
+    ids: list[int]
+
+
+def read_prompts(path: Path, tokenizer: Tokenizer, room: int, run: Run) -> list[Prompt]:
+    """The prompts of a file; what is broken, empty or too long is counted and left out.
+
+    Raises: ValueError: none is left.
+    """
+    from yanmo.text.files.readers import Broken, read_rows
+    from yanmo.text.files.sources import look
+    from yanmo.tokenizer.chat import render
+
+    found: list[Prompt] = []
+    left_out: dict[str, int] = {}
+    for row in read_rows(look(path, txt_documents="line")):
+        messages = None if isinstance(row, Broken) else messages_of(row.value)
+        if messages is None:
+            left_out["without a question"] = left_out.get("without a question", 0) + 1
+            continue
+        ids, _ = render(tokenizer, messages, add_generation_prompt=True)
+        if len(ids) > room:
+            left_out["too long"] = left_out.get("too long", 0) + 1
+            continue
+        found.append(Prompt(messages[-1]["content"], ids))
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    if not found:
+        raise ValueError(f"--prompts {path}: no prompt left ({reasons or 'it is empty'}); a row has room for {room} tokens")
+    run.say(f"{len(found):,} prompts; left out: {reasons or 'none'}")
+    run.report["prompts"] = {"kept": len(found), "left_out": left_out}
+    return found
+
+
+def messages_of(value: object) -> list[dict[str, str]] | None:
+    """The conversation that a row of a prompts file asks to be answered."""
+    if isinstance(value, str) and value.strip():
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, dict):
+        return None
+    messages, prompt = value.get("messages"), value.get("prompt")
+    if isinstance(prompt, str) and prompt.strip():
+        return [{"role": "user", "content": prompt}]
+    if not isinstance(messages, list) or not messages:
+        return None
+    if not all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in messages):
+        return None
+    return messages if messages[-1]["role"] == "user" else None
+
+
+def held_out_bits(data: list[Path], tokenizer: Tokenizer, sequence_length: int) -> Callable[[Transformer], float] | None:
+    """model -> bits a character of the held-out text, or None without any."""
+    from yanmo.data.conversations import ConversationBatches
+    from yanmo.evaluate.likelihood import likelihood, token_documents
+    from yanmo.text.conversations import read_conversations
+    from yanmo.train.validation import validation_loss
+
+    if not data:
+        return None
+    if not are_conversations(data[0]):
+        return lambda model: likelihood(model, tokenizer, token_documents(data, tokenizer)).figures()[
+            "bits_per_character"
+        ]
+    rows = (row.messages for row in read_conversations(data, "auto"))
+    batches = ConversationBatches(
+        [messages for messages in rows if isinstance(messages, list)], tokenizer, sequence_length, HELD_OUT_AT_ONCE, 0
+    )
+
+    def bits(model: Transformer) -> float:
+        import torch
+
+        with torch.no_grad():
+            figures = validation_loss(model, tokenizer, batches.sequential(), HELD_OUT_AT_ONCE)
+        return figures["bits_per_character"]
+
+    return bits
+
+
+def are_conversations(path: Path) -> bool:
+    """Documents have "text" and lie in .jsonl files or in directories that a command wrote; the rest is conversations."""
+    if path.is_dir():
+        return False
+    with open_binary(path) as stream:
+        first = next(iter(iter_lines(stream)), b"")
+    try:
+        row = orjson.loads(first)
+    except orjson.JSONDecodeError:
+        return True
+    return not (isinstance(row, dict) and "text" in row)
