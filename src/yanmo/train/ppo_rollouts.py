@@ -159,7 +159,7 @@ class PpoBatches(RolloutBatches):
         tokens = sum(len(answer.ids) for answer in answers)
         return {
             "kl_answer": total / len(answers),
-            "kl_token": total / tokens,
+            "kl": total / tokens,
             "entropy": sum(sum(answer.entropies) for answer in answers) / tokens,
         }
 

@@ -341,7 +341,10 @@ class RolloutBatches:
 
     def state(self) -> dict[str, Tensor]:
         pending = {
-            f"batch.{number}.{name}": tensor for number, batch in self.pending.items() for name, tensor in batch.items()
+            # Two epochs may use one batch, and a file of tensors holds no two that share their memory.
+            f"batch.{number}.{name}": tensor.clone()
+            for number, batch in self.pending.items()
+            for name, tensor in batch.items()
         }
         environment = {f"environment.{name}": tensor for name, tensor in self.environment.state().items()}
         return pending | environment
