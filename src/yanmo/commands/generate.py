@@ -2,17 +2,20 @@
 
 yanmo generate --model runs/sft --prompts questions.jsonl --temperature 0
 yanmo generate --model runs/pretrain --prompts beginnings.txt --max-new-tokens 200 --top-p 0.9
+yanmo generate --model runs/sft --conversations chats.jsonl --out runs/rejected      (preferences for dpo and reward)
 
 Rows with "messages" are answered through the chat template. Rows with "prompt", and lines of a .txt file, are
-continued as they stand; with --chat they are answered as a user's question.
+continued as they stand; with --chat they are answered as a user's question. Of conversations, the last answers are
+taken for right and the model's own for wrong: preferences.jsonl, without pairs that say nothing.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -23,17 +26,27 @@ if TYPE_CHECKING:
     from yanmo.core.run import Run
     from yanmo.tokenizer.load import Tokenizer
 
-COMPLETIONS = "completions.jsonl"
+COMPLETIONS, PREFERENCES = "completions.jsonl", "preferences.jsonl"
+MANY = 50_000
+"""Prompts that the time needed is projected to."""
 
 
 @dataclass(kw_only=True)
 class Settings(SamplingSettings, CommandSettings):
     out: Path = Path("runs/generate")
-    """The directory to write: completions.jsonl, one row a prompt, in the order of the prompts."""
+    """The directory to write: completions.jsonl, one row a prompt, in the order of the prompts; of conversations also
+    preferences.jsonl."""
     model: Path
     """The model directory."""
-    prompts: Path
+    prompts: Path | None = None
     """.jsonl, .json, .csv or .parquet with "messages" or "prompt", or .txt with a prompt a line."""
+    conversations: list[Path] = field(default_factory=list)
+    """Instead of prompts: conversations in any of the public formats (files or folders), of which the last answer is
+    given anew, for preferences."""
+    format: str = "auto"
+    """Name of the conversations' format; auto looks."""
+    similar: float = 0.9
+    """Conversations: a pair whose answers have at least this share of their letters in common is left out."""
     chat: bool = False
     """Put "prompt" rows into the chat template as a user's question instead of continuing them."""
     batch_size: int = 32
@@ -48,12 +61,18 @@ class Prompt(NamedTuple):
     row: dict[str, Any]
     """What comes back in completions.jsonl: "prompt" or "messages"."""
     ids: list[int]
+    answer: str = ""
+    """The right one, of a conversation."""
 
 
 def main(settings: Settings) -> None:
     settings.validate()
     if settings.batch_size < 1:
         raise ValueError(f"--batch-size {settings.batch_size}: must be at least 1")
+    if bool(settings.conversations) == (settings.prompts is not None):
+        raise ValueError("give either --prompts, to be completed, or --conversations, to be answered anew")
+    if not 0 < settings.similar <= 1:
+        raise ValueError(f"--similar: {settings.similar} must be above 0 and at most 1")
     from yanmo.core.device import DTYPES, choose_device
     from yanmo.core.run import open_run
     from yanmo.model.checkpoint import load_model, stop_ids
@@ -69,8 +88,11 @@ def main(settings: Settings) -> None:
         dtype = decoding_dtype(device, settings.batch_size) if auto else DTYPES[settings.dtype]
         model = for_decoding(load_model(settings.model, dtype, device))
         tokenizer = load_tokenizer(settings.model)
-        prompts = list(read_prompts(settings, tokenizer, model.config.max_position_embeddings, run))
+        read = read_conversations if settings.conversations else read_prompts
+        prompts = list(read(settings, tokenizer, model.config.max_position_embeddings, run))
         complete_all(model, tokenizer, prompts, settings, stop_ids(settings.model), run)
+        if settings.conversations:
+            write_preferences(prompts, settings.similar, run)
 
 
 def read_prompts(settings: Settings, tokenizer: Tokenizer, context: int, run: Run) -> Iterator[Prompt]:
@@ -81,6 +103,7 @@ def read_prompts(settings: Settings, tokenizer: Tokenizer, context: int, run: Ru
     from yanmo.text.files.readers import Broken, Damage, read_rows
     from yanmo.text.files.sources import look
 
+    assert settings.prompts is not None
     source = look(settings.prompts, txt_documents="line")
     damage, count = Damage(source), 0
     for row in read_rows(source):
@@ -100,6 +123,38 @@ def read_prompts(settings: Settings, tokenizer: Tokenizer, context: int, run: Ru
         run.say(f"warning: {damage.broken} broken rows left out: {', '.join(damage.first)}")
     if not count:
         raise ValueError(f"--prompts {settings.prompts}: no prompts in it")
+
+
+def read_conversations(settings: Settings, tokenizer: Tokenizer, context: int, run: Run) -> Iterator[Prompt]:
+    """Conversations up to their last answers; what is none, or leaves no room for an answer, is counted.
+
+    Raises: ValueError: a file is of no known format or mostly broken; no conversation is left.
+    """
+    from yanmo.text import conversations
+    from yanmo.text.step import Drop
+    from yanmo.tokenizer.chat import render
+
+    left_out: Counter[str] = Counter()
+    count = 0
+    for row in conversations.read_conversations(settings.conversations, settings.format):
+        if isinstance(row.messages, Drop):
+            left_out[row.messages.reason] += 1
+            continue
+        *question, answer = row.messages
+        prompt, _ = render(tokenizer, question, add_generation_prompt=True)
+        if len(prompt) >= context:
+            left_out["question_fills_the_context"] += 1
+            continue
+        count += 1
+        yield Prompt({"messages": question}, prompt, answer["content"])
+    run.report["conversations"] = {"read": count + sum(left_out.values()), "left_out": dict(left_out)}
+    run.say(f"{count:,} conversations; left out: {reasons(left_out)}")
+    if not count:
+        raise ValueError(f"--conversations: none is left to answer ({reasons(left_out)})")
+
+
+def reasons(counts: Counter[str]) -> str:
+    return ", ".join(f"{number:,} {reason}" for reason, number in counts.items()) or "none"
 
 
 def encode(value: dict[str, Any] | str, chat: bool, tokenizer: Tokenizer, place: str) -> Prompt:
@@ -142,6 +197,7 @@ def complete_all(
 
     path = run.path / COMPLETIONS
     done = whole_rows(path, settings.batch_size, len(prompts))
+    started = time.monotonic()
     with open(path, "ab") as out, run.progress("generate", len(prompts), "prompts") as bar:
         bar.advance(done)
         for start in range(done, len(prompts), settings.batch_size):
@@ -154,12 +210,42 @@ def complete_all(
             out.flush()
             os.fsync(out.fileno())
             bar.advance(len(batch))
+    say_speed(len(prompts) - done, time.monotonic() - started, run)
     finishes: Counter[str] = Counter()
     tokens = 0
     for row in read_jsonl(path):
         finishes[row["finish"]] += 1
         tokens += row["tokens"]
     run.report |= {"prompts": len(prompts), "resumed_at": done, "tokens": tokens, "finish": dict(finishes)}
+
+
+def say_speed(prompts: int, seconds: float, run: Run) -> None:
+    """Prompts a second, and what that means for a whole data set."""
+    from yanmo.core.run import duration
+
+    if prompts:
+        rate = prompts / seconds
+        run.report |= {"prompts_per_second": round(rate, 3), f"seconds_for_{MANY}": round(MANY / rate)}
+        run.say(f"{rate:.1f} prompts a second; {MANY:,} would take {duration(MANY / rate)} (hours, minutes, seconds)")
+
+
+def write_preferences(prompts: list[Prompt], similar: float, run: Run) -> None:
+    """The right answers and the model's own, as pairs; all at once, when every completion is there."""
+    from yanmo.core.files import read_jsonl, write_jsonl
+    from yanmo.data.rejected import preferences
+
+    left_out: Counter[str] = Counter()
+    answered = (
+        (prompt.row["messages"], prompt.answer, row["completion"])
+        for prompt, row in zip(prompts, read_jsonl(run.path / COMPLETIONS), strict=True)
+    )
+    count = 0
+    with write_jsonl(run.path / PREFERENCES) as out:
+        for pair in preferences(answered, similar, left_out):
+            out.write(pair._asdict())
+            count += 1
+    run.report["preferences"] = {"pairs": count, "left_out": dict(left_out)}
+    run.say(f"{run.path / PREFERENCES}: {count:,} pairs; left out: {reasons(left_out)}")
 
 
 def whole_rows(path: Path, batch_size: int, total: int) -> int:
