@@ -149,7 +149,7 @@ def test_rejected_answers_resume_to_the_same_bytes(kept: int, model_dir: Path, c
 def test_killed_rejected_answers_resume(model_dir: Path, chats: Path, tmp_path: Path) -> None:
     """A real kill -9, after the first batch is on the disk."""
     many = tmp_path / "many.jsonl"
-    many.write_text("".join(line for line in chats.read_text().splitlines(keepends=True) for _ in range(40)))
+    many.write_text("".join(line for line in chats.read_text().splitlines(keepends=True) for _ in range(10)))
     command = ["generate", "--model", str(model_dir), "--conversations", str(many), *SAMPLING, "--batch-size", "2"]
     killed = subprocess.Popen([sys.executable, "-m", "yanmo", *command, "--out", str(tmp_path / "killed")])
     deadline = time.monotonic() + 60

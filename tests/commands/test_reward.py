@@ -71,7 +71,7 @@ def ids_of(base: Path, *texts: str) -> torch.Tensor:
     return torch.tensor([ids[: len(trained) - trained[::-1].index(True)]])
 
 
-@pytest.mark.parametrize("lora", [[], ["--lora.rank", "8"]], ids=["full", "lora"])
+@pytest.mark.parametrize("lora", [[], ["--lora.rank", "8", "--train.adapter-lr-ratio", "1"]], ids=["full", "lora"])
 def test_a_reward_model_learns_and_transformers_gives_its_scores(
     base: Path, pairs: Path, tmp_path: Path, lora: list[str]
 ) -> None:
@@ -165,8 +165,9 @@ def test_dpo_prefers_what_was_preferred(base: Path, pairs: Path, tmp_path: Path)
     assert first["loss"] == pytest.approx(np.log(2), abs=1e-4)
 
 
-def test_dpo_with_adapters_resumes_bit_for_bit(base: Path, pairs: Path, tmp_path: Path) -> None:
-    lora = ["--lora.rank", "4", "--train.steps", "6"]
+@pytest.mark.parametrize("loss", ["sigmoid", "kto"])
+def test_dpo_with_adapters_resumes_bit_for_bit(base: Path, pairs: Path, tmp_path: Path, loss: str) -> None:
+    lora = ["--lora.rank", "4", "--train.steps", "6", "--preference.loss", loss]
     assert run(command("dpo", base, pairs, tmp_path / "once", *lora)) == 0
     twice = command("dpo", base, pairs, tmp_path / "twice", *lora, "--train.save-every", "3")
     assert run(twice) == 0

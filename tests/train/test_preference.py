@@ -4,12 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import trl
 from datasets import Dataset
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from yanmo.data.preferences import PreferenceBatches
 from yanmo.model.checkpoint import save_model
@@ -18,6 +21,7 @@ from yanmo.model.transformer import Transformer
 from yanmo.text.preferences import Preference
 from yanmo.tokenizer.load import load_tokenizer
 from yanmo.train.head import IGNORE
+from yanmo.train.kto import KtoBatches
 from yanmo.train.preference import Answers, answer_log_probs, pair_losses, preference_figures, preference_loss
 from yanmo.train.preference_settings import PreferenceSettings
 
@@ -43,17 +47,20 @@ def model_with(seed: int) -> Transformer:
 @pytest.fixture
 def packed(tokenizer_dir: Path) -> PreferenceBatches:
     batches = PreferenceBatches(PAIRS, load_tokenizer(tokenizer_dir), 160, 4, seed=0, context=128)
-    with torch.no_grad():
-        reference = model_with(1)
-        for numbers, batch in batches.in_order():
-            sums, _ = answer_log_probs(reference, batch, numbers.shape[1])
-            found = torch.zeros(len(batches.lengths))
-            found[numbers[numbers >= 0]] = sums[torch.from_numpy(numbers >= 0)]
-    batches.set_reference(found.numpy())
+    give_reference(batches, model_with(1))
     return batches
 
 
-def ours(packed: PreferenceBatches, model: Transformer, settings: PreferenceSettings) -> tuple[Tensor, list[Tensor]]:
+@torch.no_grad()
+def give_reference(answers: Any, reference: Transformer) -> None:
+    found = torch.zeros(len(answers.lengths))
+    for numbers, batch in answers.in_order():
+        sums, _ = answer_log_probs(reference, batch, numbers.shape[1])
+        found[numbers[numbers >= 0]] = sums[torch.from_numpy(numbers >= 0)]
+    answers.set_reference(found.numpy())
+
+
+def ours(packed: Any, model: Transformer, settings: PreferenceSettings) -> tuple[Tensor, list[Tensor]]:
     (batch,) = packed.sequential()
     total, _ = preference_loss(settings)(model, batch)
     loss = total / batch["count"].sum()
@@ -106,11 +113,105 @@ def test_equals_trl(
     model = trainer.model.train()
     expected = trainer.compute_loss(model, as_trl(packed))
     loss, gradients = ours(packed, policy, PreferenceSettings(**settings))
+    equal(loss, expected, gradients, policy, model)
+
+
+def as_kto(packed: PreferenceBatches) -> dict[str, Tensor]:
+    """The same pairs for TRL's KTO: each answer for itself, and each question with the answers to the one before it."""
+    both = as_trl(packed)
+    mismatched = as_trl(packed.mismatched())  # type: ignore[arg-type]
+    chosen = len(packed.lengths) // 2
+    label = torch.arange(len(packed.lengths)) < chosen
+    return both | {f"KL_{name}": tensor for name, tensor in mismatched.items()} | {"label": label}
+
+
+def test_kto_equals_trl(tokenizer_dir: Path, packed: PreferenceBatches, tmp_path: Path) -> None:
+    policy = model_with(8)  # one that finds the answers to other questions likelier than the reference does
+    save_model(tmp_path / "policy", policy, tokenizer_dir)
+    save_model(tmp_path / "reference", model_with(1), tokenizer_dir)
+    trainer = trl.KTOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(tmp_path / "policy"),
+        ref_model=AutoModelForCausalLM.from_pretrained(tmp_path / "reference"),
+        args=trl.KTOConfig(output_dir=str(tmp_path / "out"), report_to="none", use_cpu=True, bf16=False, beta=0.05),
+        processing_class=AutoTokenizer.from_pretrained(tmp_path / "policy"),
+        train_dataset=Dataset.from_dict({"prompt": ["a"] * 2, "completion": ["b", "c"], "label": [True, False]}),
+    )
+    expected = trainer.compute_loss(trainer.model.train(), as_kto(packed))
+    batches = KtoBatches(packed, rows=1)
+    give_reference(batches.mismatched, model_with(1))
+    batches.attach(policy)
+    loss, gradients = ours(batches, policy, PreferenceSettings(loss="kto", beta=0.05))
+    assert batches.newest > 0.1, "a baseline of 0 would hide mistakes"
+    assert batches.newest == pytest.approx(trainer._metrics["train"]["kl"][-1], abs=1e-4)
+    equal(loss, expected, gradients, policy, trainer.model)
+
+
+def test_simpo_equals_trl(tokenizer_dir: Path, packed: PreferenceBatches, tmp_path: Path) -> None:
+    policy = model_with(2)
+    trainer = experimental(CPOTrainer, CPOConfig, policy, tokenizer_dir, tmp_path, loss_type="simpo", beta=2.0,
+                           simpo_gamma=1.5, cpo_alpha=0.0)  # fmt: skip
+    expected, _ = trainer.get_batch_loss_metrics(trainer.model, by_side(packed))
+    loss, gradients = ours(packed, policy, PreferenceSettings(loss="simpo", beta=2.0, simpo_margin=1.5))
+    equal(loss, expected, gradients, policy, trainer.model)
+
+
+def test_orpo_equals_trl(tokenizer_dir: Path, packed: PreferenceBatches, tmp_path: Path) -> None:
+    """TRL's own loss counts the question's tokens too, where the paper's (and ours) is the answer's: its parts are
+    put together as the paper does."""
+    policy = model_with(2)
+    trainer = experimental(ORPOTrainer, ORPOConfig, policy, tokenizer_dir, tmp_path, beta=0.3)
+    chosen, rejected, *_ = trainer.concatenated_forward(trainer.model, by_side(packed))
+    expected = (-chosen - trainer.odds_ratio_loss(chosen, rejected)[0]).mean()
+    loss, gradients = ours(packed, policy, PreferenceSettings(loss="orpo", beta=0.3))
+    equal(loss, expected, gradients, policy, trainer.model)
+
+
+def experimental(
+    trainer: Any, config: Any, policy: Transformer, tokenizer_dir: Path, directory: Path, **settings: Any
+) -> Any:
+    save_model(directory / "policy", policy, tokenizer_dir)
+    return trainer(
+        model=AutoModelForCausalLM.from_pretrained(directory / "policy"),
+        args=config(output_dir=str(directory / "out"), report_to="none", use_cpu=True, bf16=False, **settings),
+        processing_class=AutoTokenizer.from_pretrained(directory / "policy"),
+        train_dataset=Dataset.from_dict({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]}),
+    )
+
+
+def by_side(packed: PreferenceBatches) -> dict[str, Tensor]:
+    """The pairs as the older trainers want them."""
+    both, pairs = as_trl(packed), len(packed.lengths) // 2
+    labels = both["input_ids"].where(both["completion_mask"].bool(), -100)
+    return {
+        f"{side}_{name}": tensor[start : start + pairs]
+        for side, start in (("chosen", 0), ("rejected", pairs))
+        for name, tensor in (
+            ("input_ids", both["input_ids"]),
+            ("attention_mask", both["attention_mask"]),
+            ("labels", labels),
+        )
+    }
+
+
+def equal(loss: Tensor, expected: Tensor, gradients: list[Tensor], ours: Transformer, theirs: Any) -> None:
     assert float(loss) == pytest.approx(float(expected.detach()), abs=1e-5)
     expected.backward()
-    reference = dict(model.named_parameters())
-    for (name, _), gradient in zip(policy.named_parameters(), gradients, strict=True):
+    reference = dict(theirs.named_parameters())
+    for (name, _), gradient in zip(ours.named_parameters(), gradients, strict=True):
         torch.testing.assert_close(gradient, reference[name].grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_baseline_is_at_least_0_and_of_other_questions(packed: PreferenceBatches) -> None:
+    batches = KtoBatches(packed, rows=2)
+    mismatched = batches.mismatched
+    for number in range(len(packed.lengths)):
+        ids, trained = mismatched.example(number)
+        question, answer = packed.example(number), packed.example(number - 2)
+        assert ids[~trained].tolist() == question[0][~question[1]].tolist()
+        assert ids[trained].tolist() == answer[0][answer[1]].tolist()
+    batches.mismatched.set_reference(np.full(len(packed.lengths), 1e4))
+    batches.attach(model_with(2))
+    assert all((batch["baseline"] == 0).all() for batch in batches.sequential())
 
 
 def test_dpo_starts_at_ln_2(packed: PreferenceBatches) -> None:

@@ -22,7 +22,7 @@ from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from yanmo.core.run import Run
-    from yanmo.data.preferences import PreferenceBatches
+    from yanmo.data.preferences import Answers, PreferenceBatches
     from yanmo.evaluate.tax import Tax
     from yanmo.model.transformer import Transformer
 
@@ -74,9 +74,11 @@ def main(settings: Settings) -> None:
     from yanmo.evaluate.tax import Tax
     from yanmo.model.checkpoint import load_config
     from yanmo.tokenizer.load import load_tokenizer
+    from yanmo.train.fit import rows_at_once
+    from yanmo.train.kto import KtoBatches
     from yanmo.train.preference import preference_figures, preference_loss
     from yanmo.train.samples import answers
-    from yanmo.train.stage import Stage, start_model, train
+    from yanmo.train.stage import Stage, resolve, start_model, train
     from yanmo.train.validation import first_targets
 
     hyper, tokenizer = settings.train, load_tokenizer(settings.init)
@@ -92,8 +94,17 @@ def main(settings: Settings) -> None:
         packed = batches(training)
         validation = batches(held_out) if held_out else None
         say_counts(run, packed, validation, rejected)
+        parts: dict[str, Answers] = {"training": packed}
+        if validation:
+            parts["validation"] = validation
+        kto, kto_validation = None, None
+        if settings.preference.loss == "kto":
+            rows = rows_at_once(resolve(hyper))
+            kto, kto_validation = KtoBatches(packed, rows), KtoBatches(validation, rows) if validation else None
+            both = {"training_mismatched": kto, "validation_mismatched": kto_validation}
+            parts |= {name: part.mismatched for name, part in both.items() if part}
         if settings.preference.needs_reference:
-            set_references(settings, run, packed, validation)
+            set_references(settings, run, parts)
 
         tax = None
         if settings.tax.measure:
@@ -104,7 +115,9 @@ def main(settings: Settings) -> None:
         def validate(model: Transformer, targets: int, rows: int) -> dict[str, float]:
             figures = {}
             if validation is not None:
-                held = first_targets(validation.sequential(), targets)
+                if kto_validation:
+                    kto_validation.attach(model)
+                held = first_targets((kto_validation or validation).sequential(), targets)
                 figures = preference_figures(model, settings.preference, held, rows)
             return figures | (tax.watch(model) if tax else {})
 
@@ -113,12 +126,13 @@ def main(settings: Settings) -> None:
             build=lambda: start_model(settings.init, settings.lora),
             tokenizer=tokenizer,
             loss=preference_loss(settings.preference),
-            batches=packed,
+            batches=kto or packed,
             batches_per_epoch=packed.batches_per_epoch,
             validate=validate,
             samples=lambda model: answers(model, tokenizer, settings.samples),
             score=(lambda figures: score(figures, tax)) if validation else None,
             enough=lambda figures: collapse(figures, settings.preference, tax),
+            live=kto,
         )
         model = train(stage, run, settings.resume)
         if tax:
@@ -141,9 +155,7 @@ def collapse(figures: dict[str, float], settings: PreferenceSettings, tax: Tax |
     return tax.looping(figures) if tax else None
 
 
-def set_references(
-    settings: Settings, run: Run, packed: PreferenceBatches, validation: PreferenceBatches | None
-) -> None:
+def set_references(settings: Settings, run: Run, parts: dict[str, Answers]) -> None:
     """Give every answer its log-probability under the model that training starts from."""
     import torch
 
@@ -153,7 +165,6 @@ def set_references(
     from yanmo.train.reference import reference_log_probs
     from yanmo.train.stage import resolve
 
-    parts = {"training": packed} | ({"validation": validation} if validation else {})
     path = run.path / REFERENCE
     if not (settings.resume and path.is_file()):
         hyper = resolve(settings.train)

@@ -18,7 +18,7 @@ import xxhash
 
 from yanmo.core.run import Run
 from yanmo.data.batches import Batch
-from yanmo.data.rows import PackedRows, flatten
+from yanmo.data.rows import Flat, PackedRows, flatten
 from yanmo.text.preferences import Preference, read_preferences
 from yanmo.text.step import Drop
 from yanmo.tokenizer.chat import Message, Rendered, oldest_exchange, render
@@ -44,12 +44,42 @@ class PreferenceCounts:
     rejected_tokens: float = 0.0
 
 
-class PreferenceBatches(PackedRows):
+class Answers(PackedRows):
+    """Questions each with an answer, in packed rows; `reference` (B, answers) of a batch holds the log-probabilities
+    that `set_reference` was given."""
+
+    def __init__(
+        self, flat: Flat, pad_id: int, sequence_length: int, batch_size: int, seed: int, together: int = 1
+    ) -> None:
+        super().__init__(flat, pad_id, sequence_length, batch_size, seed, together)
+        self._reference = np.zeros(len(self.lengths), np.float32)
+
+    def set_reference(self, log_probs: np.ndarray) -> None:
+        """log_probs (examples,): of every answer, in the order of `in_order`."""
+        assert log_probs.shape == self._reference.shape
+        self._reference = log_probs.astype(np.float32)
+
+    def in_order(self) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Every answer once: numbers of the answers (rows, answers), -1 where there is none, and their batch."""
+        for rows in self.members_in_order():
+            yield _table(rows, -1), self.as_batch(rows)
+
+    def example(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and which of them are trained; -1 is the last one."""
+        start, stop = self.bounds[:-1][number], self.bounds[1:][number]
+        return self.ids[start:stop], self.trained[start:stop]
+
+    def as_batch(self, rows: Sequence[np.ndarray]) -> Batch:
+        numbers = _table(rows, -1)
+        reference = np.where(numbers < 0, 0.0, self._reference[numbers])
+        return super().as_batch(rows) | {"reference": torch.from_numpy(reference.astype(np.float32))}
+
+
+class PreferenceBatches(Answers):
     """Batches of pairs: segments 2i and 2i + 1 of a row are the chosen and the rejected answer of its pair i.
 
-    Beside what packed rows have: `count` (B,), the pairs of each row, and `reference` (B, answers), the
-    log-probabilities that `set_reference` was given. `scored`: for a reward model, which reads an answer to its last
-    token and gives one number there: that place alone has a label.
+    Beside what packed answers have: `count` (B,), the pairs of each row. `scored`: for a reward model, which reads an
+    answer to its last token and gives one number there: that place alone has a label.
     Raises: ValueError: no pair is left to train on.
     """
 
@@ -70,31 +100,27 @@ class PreferenceBatches(PackedRows):
             why = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
             raise ValueError(f"no pair left to train on ({why or 'none were given'})")
         super().__init__(flat, tokenizer.pad_id, sequence_length, batch_size, seed, together=SIDES)
-        self._reference = np.zeros(len(self.lengths), np.float32)
         counts.rows, counts.tokens, counts.padding_share = self.rows, len(self.ids), self.padding_share
         self.answer_lengths = np.array(lengths)
         """(answers,): tokens of each answer, its end included."""
         counts.chosen_tokens, counts.rejected_tokens = (float(self.answer_lengths[side::2].mean()) for side in (0, 1))
 
-    def set_reference(self, log_probs: np.ndarray) -> None:
-        """log_probs (examples,): of every answer, in the order of `in_order`."""
-        assert log_probs.shape == self._reference.shape
-        self._reference = log_probs.astype(np.float32)
-
-    def in_order(self) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Every answer once: numbers of the answers (rows, answers), -1 where there is none, and their batch."""
-        rows = self._pack(0)
-        for start in range(0, len(rows), self.batch_size):
-            part = rows[start : start + self.batch_size]
-            yield _table(part, -1), self.as_batch(part)
-
     def as_batch(self, rows: Sequence[np.ndarray]) -> Batch:
-        numbers = _table(rows, -1)
-        reference = np.where(numbers < 0, 0.0, self._reference[numbers])
-        return super().as_batch(rows) | {
-            "count": torch.tensor([len(row) // SIDES for row in rows]),
-            "reference": torch.from_numpy(reference.astype(np.float32)),
-        }
+        return super().as_batch(rows) | {"count": torch.tensor([len(row) // SIDES for row in rows])}
+
+    def mismatched(self) -> Answers:
+        """Every question with the answers to the one before it, in the same order; an answer is cut where the row ends.
+
+        What such an answer gains over the reference has nothing to do with its question: KTO's point of comparison.
+        """
+        return Answers(flatten(self._mismatched()), self.pad_id, self.sequence_length, self.batch_size, self.seed)
+
+    def _mismatched(self) -> Iterator[Rendered]:
+        for number in range(len(self.lengths)):
+            (ids, flags), (others, theirs) = self.example(number), self.example(number - SIDES)
+            question, answer = ids[~flags], others[theirs]
+            whole = np.concatenate([question, answer])[: self.sequence_length + 1]
+            yield whole.tolist(), (np.arange(len(whole)) >= len(question)).tolist()
 
 
 def read_split(

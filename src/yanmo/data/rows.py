@@ -74,14 +74,26 @@ class PackedRows:
 
     def batch(self, number: int) -> Batch:
         """`input_ids`, `labels`, `position_ids` (B, T) int64 and `segments` (B, T) int32 of one batch."""
-        places = range(number * self.batch_size, (number + 1) * self.batch_size)
-        return self.as_batch([self._row(*divmod(place, self.rows)) for place in places])
+        return self.at(range(number * self.batch_size, (number + 1) * self.batch_size))
+
+    def at(self, places: Iterable[int]) -> Batch:
+        """The rows at these places of the endless sequence of epochs."""
+        return self.as_batch(self.members(places))
+
+    def members(self, places: Iterable[int]) -> list[np.ndarray]:
+        """Numbers of the examples in those rows."""
+        return [self._row(*divmod(place, self.rows)) for place in places]
 
     def sequential(self) -> Iterator[Batch]:
         """Every row once; the last batch may be short."""
+        for rows in self.members_in_order():
+            yield self.as_batch(rows)
+
+    def members_in_order(self) -> Iterator[list[np.ndarray]]:
+        """Numbers of the examples of each row, a batch of rows at a time, every example once."""
         rows = self._pack(0)
         for start in range(0, len(rows), self.batch_size):
-            yield self.as_batch(rows[start : start + self.batch_size])
+            yield rows[start : start + self.batch_size]
 
     def _row(self, epoch: int, place: int) -> np.ndarray:
         if epoch != self._epoch:

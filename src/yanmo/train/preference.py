@@ -2,8 +2,9 @@
 
 DPO (Rafailov et al. 2023, https://arxiv.org/abs/2305.18290), conservative DPO and IPO (Azar et al. 2023,
 https://arxiv.org/abs/2310.12036), SLiC's hinge (https://arxiv.org/abs/2305.10425), ORPO
-(https://arxiv.org/abs/2403.07691) and SimPO (https://arxiv.org/abs/2405.14734). The reference's log-probabilities
-ride in the batch, so no second model is in memory while training.
+(https://arxiv.org/abs/2403.07691), SimPO (https://arxiv.org/abs/2405.14734) and KTO
+(https://arxiv.org/abs/2402.01306). The reference's log-probabilities ride in the batch, so no second model is in memory
+while training.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def preference_loss(settings: PreferenceSettings) -> Callable[[Transformer, Batc
     """The loss of a batch of pairs: segments 2i and 2i + 1 of a row are the chosen and rejected answers.
 
     batch: as `next_token_loss`, with `reference` (B, answers), the reference's log-probabilities of the answers,
-    and `count` (B,), the pairs of each row. Figures are means over the pairs.
+    `count` (B,), the pairs of each row, and for KTO `baseline` (B,). Figures are means over the pairs.
     """
 
     def loss(model: Transformer, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -49,7 +50,8 @@ def preference_loss(settings: PreferenceSettings) -> Callable[[Transformer, Batc
             Answers(log_probs[:, side::2][there], reference[:, side::2][there], lengths[:, side::2][there])
             for side in (0, 1)
         )
-        each = pair_losses(settings, chosen, rejected)
+        baseline = batch["baseline"][:, None].expand_as(there)[there] if settings.loss == "kto" else None
+        each = pair_losses(settings, chosen, rejected, baseline)
         if settings.sft_weight:
             each = each - settings.sft_weight * chosen.log_probs / chosen.lengths
         return each.sum(), figures(settings, chosen, rejected)
@@ -72,8 +74,10 @@ class Answers:
         return self.log_probs / self.lengths
 
 
-def pair_losses(settings: PreferenceSettings, chosen: Answers, rejected: Answers) -> Tensor:
-    """(n,): the loss of each pair."""
+def pair_losses(
+    settings: PreferenceSettings, chosen: Answers, rejected: Answers, baseline: Tensor | None = None
+) -> Tensor:
+    """(n,): the loss of each pair; baseline (n,): what KTO compares both answers' log-ratios with."""
     beta = settings.beta
     match settings.loss:
         case "orpo":
@@ -84,6 +88,10 @@ def pair_losses(settings: PreferenceSettings, chosen: Answers, rejected: Answers
         case "ipo":
             margin = chosen.log_ratios / chosen.lengths - rejected.log_ratios / rejected.lengths
             return (margin - 1 / (2 * beta)).square()
+        case "kto":
+            assert baseline is not None
+            better, worse = chosen.log_ratios - baseline, rejected.log_ratios - baseline
+            return (torch.sigmoid(-beta * better) + torch.sigmoid(beta * worse)) / 2
     margin = beta * (log_ratios(settings, chosen) - log_ratios(settings, rejected))
     if settings.loss == "hinge":
         return F.relu(1 - margin)
