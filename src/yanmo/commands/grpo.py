@@ -171,7 +171,9 @@ def reference(settings: Settings, start: Transformer) -> Any:
     def log_probs(policy: Transformer, batch: Batch) -> Tensor:
         model = policy if switchable else start
         with adapters_off(model) if switchable else torch.no_grad():
-            return in_parts(lambda part: token_log_probs(model, part, settings.rollout.temperature), batch, rows, device)
+            return in_parts(
+                lambda part: token_log_probs(model, part, settings.rollout.temperature), batch, rows, device
+            )
 
     return log_probs
 

@@ -175,7 +175,8 @@ def read_prompts(path: Path, tokenizer: Tokenizer, room: int, run: Run) -> list[
 
     Raises: ValueError: none is left.
     """
-    from yanmo.text.files.readers import Broken, read_rows
+    from yanmo.text.files.readers import read_rows
+    from yanmo.text.files.rows import Broken
     from yanmo.text.files.sources import look
     from yanmo.tokenizer.chat import render
 
@@ -193,7 +194,9 @@ def read_prompts(path: Path, tokenizer: Tokenizer, room: int, run: Run) -> list[
         found.append(Prompt(messages[-1]["content"], ids))
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
     if not found:
-        raise ValueError(f"--prompts {path}: no prompt left ({reasons or 'it is empty'}); a row has room for {room} tokens")
+        raise ValueError(
+            f"--prompts {path}: no prompt left ({reasons or 'it is empty'}); a row has room for {room} tokens"
+        )
     run.say(f"{len(found):,} prompts; left out: {reasons or 'none'}")
     run.report["prompts"] = {"kept": len(found), "left_out": left_out}
     return found
@@ -215,7 +218,9 @@ def messages_of(value: object) -> list[dict[str, str]] | None:
     return messages if messages[-1]["role"] == "user" else None
 
 
-def held_out_bits(data: list[Path], tokenizer: Tokenizer, sequence_length: int) -> Callable[[Transformer], float] | None:
+def held_out_bits(
+    data: list[Path], tokenizer: Tokenizer, sequence_length: int
+) -> Callable[[Transformer], float] | None:
     """model -> bits a character of the held-out text, or None without any."""
     from yanmo.data.conversations import ConversationBatches
     from yanmo.evaluate.likelihood import likelihood, token_documents

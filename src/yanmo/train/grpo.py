@@ -37,9 +37,7 @@ def advantages(rewards: Tensor, scale: str) -> Tensor:
     return better
 
 
-def with_advantages(
-    settings: GrpoSettings, rollouts: RolloutSettings
-) -> Callable[[Rollout, Batch], Batch]:
+def with_advantages(settings: GrpoSettings, rollouts: RolloutSettings) -> Callable[[Rollout, Batch], Batch]:
     """What `RolloutBatches` shall add to a rollout's batch.
 
     advantages and weights (B, T): of every token; the loss is the sum of weights times losses over the sum of `count`
@@ -94,7 +92,9 @@ def grpo_loss(
         away = batch["reference"] - log_probs
         divergence = away.exp() - 1 - away
         if settings.kl:
-            each = each + settings.kl * divergence
+            # The ratio is 1 on the policy's own answers and matters all the same: with it the gradient is that of the KL
+            # divergence, without it that of another one (DeepSeek-V3.2, https://arxiv.org/abs/2512.02556).
+            each = each + settings.kl * ratio * divergence
         wanted = batch["labels"] != IGNORE
 
         def mean(values: Tensor) -> Tensor:

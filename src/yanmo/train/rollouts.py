@@ -336,7 +336,7 @@ class RolloutBatches:
     def watch(self) -> tuple[dict[str, float], dict[str, float]]:
         self.seconds["training"] += time.perf_counter() - self._handed_out  # the update has just been made
         shares = self.shares()
-        shown = {name: self._figures[name] for name in ("reward", "kl") if name in self._figures}
+        shown = {name: self._figures[name] for name in ("reward", "pass", "kl") if name in self._figures}
         return shown | {name: round(share, 2) for name, share in shares.items()}, self._figures
 
     def state(self) -> dict[str, Tensor]:

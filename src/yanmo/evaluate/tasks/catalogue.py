@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 
 from yanmo.evaluate.tasks.curriculum import Course
+from yanmo.evaluate.tasks.forms import ACROSTIC, JSON, LENGTH, RHYME
 from yanmo.evaluate.tasks.numbers import ARITHMETIC, COUNTING, SORTING
+from yanmo.evaluate.tasks.words import ANTONYM, IDIOM
 
-TASKS = {
-    task.name: task
-    for task in (ARITHMETIC, SORTING, COUNTING)
-}
+TASKS = {task.name: task for task in (ARITHMETIC, SORTING, COUNTING, LENGTH, ACROSTIC, RHYME, JSON, ANTONYM, IDIOM)}
 
 
 def courses(names: Sequence[str]) -> list[Course]:
@@ -24,7 +23,9 @@ def courses(names: Sequence[str]) -> list[Course]:
         match = re.fullmatch(r"([a-z]+)(?::(\d+)(?:-(\d+))?)?", text)
         name = match[1] if match else text
         if match is None or name not in TASKS:
-            raise ValueError(f"--task: no task is called {text!r}; there are {', '.join(TASKS)} (with levels: sorting:1-3)")
+            raise ValueError(
+                f"--task: no task is called {text!r}; there are {', '.join(TASKS)} (with levels: sorting:1-3)"
+            )
         task = TASKS[name]
         low = int(match[2] or 1)
         high = int(match[3] or match[2] or task.levels)
