@@ -4,18 +4,20 @@ yanmo ppo --init runs/sft --prompts questions.jsonl --reward-model runs/reward
 yanmo ppo --init runs/sft --task sorting:1-2 counting
 yanmo ppo --init runs/sft --task idioms --lora.rank 16 --ppo.kl-target 2
 
+What it costs elsewhere is measured before, after and in between (`--tax.*`), on --data too if that is given.
 Beside the policy trains a critic, which learns what to expect, so one answer to a question is enough; `grpo` compares
 several answers instead and needs half the memory. The critic is kept in critic/ of the output directory.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from yanmo.core.settings import CommandSettings
 from yanmo.evaluate.questions import QuestionSettings
+from yanmo.evaluate.tax_settings import TaxSettings
 from yanmo.model.lora_settings import LoraSettings
 from yanmo.train.ppo_settings import PpoSettings
 from yanmo.train.rollout_settings import RolloutSettings
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from yanmo.core.run import Run
     from yanmo.evaluate.exam import Result
     from yanmo.evaluate.questions import Questions
+    from yanmo.evaluate.tax import Tax
     from yanmo.model.transformer import Transformer
+    from yanmo.tokenizer.load import Tokenizer
     from yanmo.train.actor_critic import ActorCritic
     from yanmo.train.ppo_rollouts import PpoBatches
 
@@ -70,12 +74,18 @@ class Settings(QuestionSettings, CommandSettings):
     """Of the policy; the critic is trained whole."""
     train: TrainSettings = field(default_factory=ppo_defaults)
     """--train.batch-size counts answers here."""
+    tax: TaxSettings = field(default_factory=TaxSettings)
     out: Path = Path("runs/ppo")
 
 
 def main(settings: Settings) -> None:
     settings.check()
     hyper, rollout = settings.train, settings.rollout
+    if hyper.batch_size % rollout.group_size:
+        raise ValueError(
+            f"--train.batch-size: {hyper.batch_size} answers are no whole number of groups of {rollout.group_size} "
+            "(--rollout.group-size)"
+        )
 
     from functools import partial
 
@@ -83,7 +93,7 @@ def main(settings: Settings) -> None:
     from yanmo.core.run import open_run
     from yanmo.data.rollouts import pack_answers
     from yanmo.evaluate.exam import sit
-    from yanmo.evaluate.questions import held_out_bits, open_questions
+    from yanmo.evaluate.questions import open_questions
     from yanmo.model.checkpoint import load_config, load_model, stop_ids
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.actor_critic import actor_critic_optimizers, load_actor_critic, save_actor_critic
@@ -107,7 +117,7 @@ def main(settings: Settings) -> None:
         asked = open_questions(
             settings, tokenizer, room, questions, rollout.group_size, hyper.seed, resolved.device, run
         )
-        bits = held_out_bits(settings.data, tokenizer, context)
+        tax = tax_of(settings, tokenizer, run) if settings.tax.measure else None
         start = load_model(settings.init, device=resolved.device).eval().requires_grad_(False)
         start.compute_dtype = DTYPES[resolved.dtype]
         source = PpoBatches(
@@ -123,21 +133,23 @@ def main(settings: Settings) -> None:
             run.say,
         )
         exam = asked.exam
-        before = sit(start, tokenizer, exam, stops, rollout.max_new_tokens, bits), source.examine(start, exam.prompts)
+        before = sit(start, tokenizer, exam, stops, rollout.max_new_tokens), source.examine(start, exam.prompts)
         run.say(f"before: mean reward {before[0].reward:.3f} on {len(exam.prompts)} held-out questions")
 
         def validate(model: Transformer, targets: int, rows: int) -> dict[str, float]:
             result = sit(model, tokenizer, exam, stops, rollout.max_new_tokens)
             figures = {"reward": result.reward, **source.examine(model, exam.prompts), "length": result.tokens}
+            figures |= {"loops": result.loops, **(tax.watch(model) if tax else {})}
             if exam.pass_mark is None:
-                return figures | {"loops": result.loops}
+                return figures
             passed = result.passed(exam.pass_mark)
-            return {"pass": sum(passed) / len(passed), **figures, "loops": result.loops}
+            return {"pass": sum(passed) / len(passed), **figures}
 
         def score(figures: dict[str, float]) -> float:
-            """Above the cap a checkpoint is better than none, no more."""
-            within = figures["kl_answer"] <= settings.ppo.kl_cap
-            return figures.get("pass", figures["reward"]) if within else -1e9 - figures["kl_answer"]
+            """Above the cap a checkpoint is better than none, no more; beyond a limit of the tax it loses."""
+            if figures["kl_answer"] > settings.ppo.kl_cap:
+                return -1e9 - figures["kl_answer"]
+            return figures.get("pass", figures["reward"]) - (tax.penalty(figures) if tax else 0.0)
 
         stage = Stage(
             settings=hyper,
@@ -155,8 +167,24 @@ def main(settings: Settings) -> None:
             live=source,
         )
         model = train(stage, run, settings.resume)
-        after = sit(model, tokenizer, exam, stops, rollout.max_new_tokens, bits), source.examine(model, exam.prompts)
+        after = sit(model, tokenizer, exam, stops, rollout.max_new_tokens), source.examine(model, exam.prompts)
         conclude(run, source, asked, before, after)
+        if tax:
+            tax.conclude(model)
+
+
+def tax_of(settings: Settings, tokenizer: Tokenizer, run: Run) -> Tax:
+    """What learning costs elsewhere; --data is text, or conversations, that must stay likely."""
+    from yanmo.evaluate.questions import are_conversations
+    from yanmo.evaluate.tax import Tax
+    from yanmo.text.conversations import read_conversations
+
+    if not settings.data or not are_conversations(settings.data[0]):
+        with_text = replace(settings.tax, data=settings.tax.data or settings.data)
+        return Tax(with_text, settings.init, tokenizer, settings.train, run)
+    rows = (row.messages for row in read_conversations(settings.data, "auto"))
+    conversations = [messages for messages in rows if isinstance(messages, list)]
+    return Tax(settings.tax, settings.init, tokenizer, settings.train, run, conversations)
 
 
 def begin(settings: Settings) -> ActorCritic:
