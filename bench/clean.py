@@ -23,7 +23,8 @@ from pathlib import Path
 from yanmo.commands import clean
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format
-from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.readers import read_rows
+from yanmo.text.files.rows import Row
 from yanmo.text.files.sources import look
 from yanmo.text.pipeline import stages
 

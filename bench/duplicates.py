@@ -173,7 +173,8 @@ def contend(name: str, path: Path) -> None:
 
 
 def documents(paths: list[Path], megabytes: float) -> Iterator[str]:
-    from yanmo.text.files.readers import Broken, read_rows
+    from yanmo.text.files.readers import read_rows
+    from yanmo.text.files.rows import Broken
     from yanmo.text.files.sources import find_files, look
 
     rng = random.Random(0)

@@ -21,7 +21,8 @@ from typing import Any
 
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format
-from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.readers import read_rows
+from yanmo.text.files.rows import Row
 from yanmo.text.files.sources import look
 from yanmo.text.steps.normalise import normalise
 

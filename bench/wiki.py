@@ -227,7 +227,8 @@ def work(name: str, pages: Path, out: Path) -> None:
 
 
 def articles(dump: Path) -> list[tuple[str, str]]:
-    from yanmo.text.files.readers import Row, read_rows
+    from yanmo.text.files.readers import read_rows
+    from yanmo.text.files.rows import Row
     from yanmo.text.files.sources import look
 
     rows = [row.value for row in read_rows(look(dump)) if isinstance(row, Row)]

@@ -9,7 +9,8 @@ import pytest
 
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format, read_conversations
-from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.readers import read_rows
+from yanmo.text.files.rows import Row
 from yanmo.text.files.sources import look
 from yanmo.text.preferences import Preference, read_preferences
 from yanmo.text.steps.normalise import normalise

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.readers import read_rows
+from yanmo.text.files.rows import Row
 from yanmo.text.files.sources import look
 from yanmo.text.reading import find_format
 from yanmo.text.step import run_steps

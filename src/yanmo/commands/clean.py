@@ -27,7 +27,7 @@ from yanmo.core.run import Run, open_run
 from yanmo.core.settings import CommandSettings, describe
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import find_format
-from yanmo.text.files.readers import Damage
+from yanmo.text.files.damage import Damage
 from yanmo.text.files.sources import Encoding, TxtDocuments, find_files, look
 from yanmo.text.formats import check_name
 from yanmo.text.overlap.minhash import HIGHEST, LOWEST

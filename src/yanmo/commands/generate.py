@@ -100,7 +100,9 @@ def read_prompts(settings: Settings, tokenizer: Tokenizer, context: int, run: Ru
 
     Raises: ValueError: a row holds no prompt, or one that fills the context; most rows are broken; none is there.
     """
-    from yanmo.text.files.readers import Broken, Damage, read_rows
+    from yanmo.text.files.damage import Damage
+    from yanmo.text.files.readers import read_rows
+    from yanmo.text.files.rows import Broken
     from yanmo.text.files.sources import look
 
     assert settings.prompts is not None

@@ -17,7 +17,8 @@ import numpy as np
 
 from yanmo.text.adapters import DOCUMENTS
 from yanmo.text.conversations import CONVERSATIONS, checked
-from yanmo.text.files.readers import Broken, Row, block_rows, read_blocks
+from yanmo.text.files.readers import block_rows, read_blocks
+from yanmo.text.files.rows import Broken, Row
 from yanmo.text.files.sources import Encoding, Source, look
 from yanmo.text.formats import Formats, RowKeys, check_name, common_format
 from yanmo.text.overlap.fold import code_points, folded_hash

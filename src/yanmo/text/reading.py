@@ -11,7 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from yanmo.text.files.readers import Broken, Damage, Row, block_rows, read_blocks, read_rows
+from yanmo.text.files.damage import Damage
+from yanmo.text.files.readers import block_rows, read_blocks, read_rows
+from yanmo.text.files.rows import Broken, Row
 from yanmo.text.files.sources import Encoding, Source, find_files, look
 from yanmo.text.formats import Format, Formats, RowKeys, check_name, recognise
 from yanmo.text.step import Drop

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from yanmo.text.files.readers import dump
+from yanmo.text.files.rows import dump
 from yanmo.text.formats import Format, RowKeys, field, joined, objects
 from yanmo.text.step import Drop
 

@@ -20,8 +20,10 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from yanmo.text.files import readers
-from yanmo.text.files.readers import Broken, Damage, Row, read_rows
+from yanmo.text.files.damage import Damage
+from yanmo.text.files.lines import PIECE_CHARACTERS
+from yanmo.text.files.readers import read_rows
+from yanmo.text.files.rows import Broken, Row
 from yanmo.text.files.sources import find_files, look, other_encoding
 from yanmo.text.step import Drop
 
@@ -354,7 +356,7 @@ def test_a_book_is_cut_at_lines_and_nothing_is_lost(tmp_path: Path) -> None:
     book = "\n".join(f"第{n}段。" + "话" * (n % 97) for n in range(5000))
     pieces = values(write(tmp_path / "book.txt", book.encode()))
     assert "\n".join(pieces) == book
-    assert len(pieces) > 5 and max(map(len, pieces)) <= readers.PIECE_CHARACTERS
+    assert len(pieces) > 5 and max(map(len, pieces)) <= PIECE_CHARACTERS
 
 
 @given(st.binary(max_size=300))

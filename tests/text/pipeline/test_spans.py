@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from yanmo.text.files.readers import Block, Row, block_rows
+from yanmo.text.files.readers import block_rows
+from yanmo.text.files.rows import Block, Row
 from yanmo.text.files.sources import Source, look
 from yanmo.text.pipeline.spans import Span, plan_spans, read_pieces
 from yanmo.text.pipeline.stages import lines_until

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from yanmo.cli import run
 from yanmo.core.files import read_json, read_jsonl
-from yanmo.text.files.readers import Broken, Row, block_rows, read_blocks, read_rows
+from yanmo.text.files.readers import block_rows, read_blocks, read_rows
+from yanmo.text.files.rows import Broken, Row
 from yanmo.text.files.sources import look
 from yanmo.text.pipeline.cleaning import clean_row
 from yanmo.text.step import Drop

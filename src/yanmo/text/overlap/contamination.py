@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from yanmo.text.files.readers import Broken, read_rows
+from yanmo.text.files.readers import read_rows
+from yanmo.text.files.rows import Broken
 from yanmo.text.files.sources import find_files, look
 from yanmo.text.overlap.fold import REMOVED, batches, code_points, folded_letter_table, letters_of
 from yanmo.text.step import Drop

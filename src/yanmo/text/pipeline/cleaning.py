@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.files.readers import Block, Broken, Row, block_rows, dump
+from yanmo.text.files.readers import block_rows
+from yanmo.text.files.rows import Block, Broken, Row, dump
 from yanmo.text.files.sources import Source
 from yanmo.text.step import Check, Drop, Step, run_steps
 from yanmo.text.wiki.article import NOT_ARTICLES

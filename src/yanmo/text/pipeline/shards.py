@@ -33,7 +33,7 @@ from typing import Any, Literal
 
 from yanmo.core.files import fsync_directory, read_json, write_json
 from yanmo.core.settings import build, flatten, to_dict
-from yanmo.text.files.readers import Damage
+from yanmo.text.files.damage import Damage
 from yanmo.text.files.sources import Source
 from yanmo.text.pipeline.spans import Range, Span, piece_name
 from yanmo.text.step import Drop, Step

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.files.readers import Block, read_blocks
+from yanmo.text.files.readers import read_blocks
+from yanmo.text.files.rows import Block
 from yanmo.text.files.sources import COMPRESSIONS, Source
 from yanmo.text.files.streams import CHUNK
 from yanmo.text.wiki.dump import page_ends

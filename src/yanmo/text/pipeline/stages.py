@@ -33,7 +33,7 @@ from yanmo.core.files import (
     write_json,
     write_jsonl,
 )
-from yanmo.text.files.readers import Block
+from yanmo.text.files.rows import Block
 from yanmo.text.files.sources import Source
 from yanmo.text.overlap.duplicates import Found, Keys, document_keys, find_duplicates, write_keys
 from yanmo.text.pipeline.cleaning import Cleaned, clean_block

@@ -19,7 +19,8 @@ from safetensors.numpy import save
 
 from yanmo.core.files import atomic_open
 from yanmo.text.adapters import DOCUMENTS
-from yanmo.text.files.readers import Row, read_rows
+from yanmo.text.files.readers import read_rows
+from yanmo.text.files.rows import Row
 from yanmo.text.files.sources import find_files, look
 from yanmo.text.overlap.fold import folded
 from yanmo.text.reading import find_format

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from yanmo.text.files.readers import EXCERPT, Block, Broken, Row, readable
+from yanmo.text.files.rows import EXCERPT, Block, Broken, Row, readable
 from yanmo.text.files.sources import Source
 from yanmo.text.files.streams import CHUNK, Stream
 from yanmo.text.step import Drop
