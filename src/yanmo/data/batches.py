@@ -71,8 +71,11 @@ class PackedBatches:
 
     def batch(self, number: int) -> Batch:
         """`input_ids`, `labels`, `position_ids` (B, T) int64 and `segments` (B, T) int32 of one batch."""
-        places = np.arange(number * self.batch_size, (number + 1) * self.batch_size)
-        epochs, places = places // self.rows, places % self.rows
+        return self.at(range(number * self.batch_size, (number + 1) * self.batch_size))
+
+    def at(self, numbers: range) -> Batch:
+        """The rows at these places of the endless sequence of epochs."""
+        epochs, places = np.divmod(np.array(numbers), self.rows)
         chosen = np.empty_like(places)
         for epoch in np.unique(epochs):
             here = epochs == epoch

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from yanmo.data.batches import IGNORE
+from yanmo.data.batches import IGNORE, TokenStream
 from yanmo.data.documents import document_files, read_documents
-from yanmo.data.shards import META, Tokens, open_shards
+from yanmo.data.shards import META, open_shards
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 from yanmo.train.head import token_losses
@@ -126,7 +126,7 @@ def token_documents(data: list[Path], tokenizer: Tokenizer) -> Iterator[list[int
         yield tokenizer.encode(document.text)
 
 
-def stream_documents(tokens: Tokens, end_id: int, chunk: int = 1 << 20) -> Iterator[list[int]]:
+def stream_documents(tokens: TokenStream, end_id: int, chunk: int = 1 << 20) -> Iterator[list[int]]:
     """The documents of packed shards: the token stream, cut at its end tokens."""
     open_part = np.zeros(0, dtype=np.int64)
     for start in range(0, len(tokens), chunk):

@@ -60,9 +60,8 @@ class Template:
                 f"needs; `yanmo sft --template llama2` needs none of its own"
             )
         self.start, self.end = start or "", end
-        ids = {token: tokenizer.backend.token_to_id(token) for token in (self.start, self.end) if token}
-        self.end_id: int = ids[self.end]
-        self._ids = {"start": ids.get(self.start), "end": self.end_id}
+        self.end_id: int = tokenizer.backend.token_to_id(self.end)  # type: ignore[assignment]  # it is there
+        self._ids = {"start": tokenizer.backend.token_to_id(self.start), "end": self.end_id}
         self.jinja = to_jinja(self.layout, self.start, self.end)
 
     @property
@@ -239,4 +238,6 @@ def _control(tokenizer: Tokenizer, names: Iterable[str]) -> str | None:
 
 
 def _document_end(tokenizer: Tokenizer) -> str:
-    return tokenizer.backend.id_to_token(tokenizer.end_id)
+    token = tokenizer.backend.id_to_token(tokenizer.end_id)
+    assert token is not None
+    return token

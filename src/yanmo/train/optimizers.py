@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
 
 from yanmo.core.device import product_dtype
 from yanmo.train.settings import TrainSettings
@@ -48,7 +49,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon with Nesterov momentum and decoupled weight decay; matrices of one shape go as one stack."""
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float, weight_decay: float):
+    def __init__(self, parameters: ParamsT, lr: float, momentum: float, weight_decay: float):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -80,12 +81,15 @@ def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.op
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     tables = {name: p for name, p in named.items() if name.startswith(TABLES)}
     vectors = {name: p for name, p in named.items() if p.ndim < 2}
-    matrices = {name: p for name, p in named.items() if name not in tables and name not in vectors}
+    adapters = {name: p for name, p in named.items() if ".lora_" in name}
+    matrices = {name: p for name, p in named.items() if not any(name in part for part in (tables, vectors, adapters))}
+    adapter_lr = settings.lr * settings.adapter_lr_ratio
     if settings.optimizer == "adamw":
         decayed = [*matrices.values(), *tables.values()]
         groups = [
             _group(decayed, settings.lr, settings.weight_decay),
             _group(vectors.values(), settings.lr, 0.0),
+            _group(adapters.values(), adapter_lr, settings.weight_decay),
         ]
         return [_adamw(groups, settings)]
     tied = not any(name.startswith(HEADS) for name in tables)
@@ -95,12 +99,14 @@ def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.op
         ratio = settings.head_lr_ratio if is_head else settings.embedding_lr_ratio
         groups.append(_group([table], settings.lr * ratio, 0.0))
     optimizers: list[torch.optim.Optimizer] = []
-    if tables or vectors:  # adapters are all matrices
+    if tables or vectors:
         optimizers.append(_adamw(groups, settings))
-    if matrices:
-        muon = Muon(matrices.values(), settings.lr, settings.momentum, settings.weight_decay)
-        muon.param_groups[0]["peak_lr"] = settings.lr
-        optimizers.append(muon)
+    hidden = [
+        _group(matrices.values(), settings.lr, settings.weight_decay),
+        _group(adapters.values(), adapter_lr, settings.weight_decay),
+    ]
+    if hidden := [group for group in hidden if group["params"]]:
+        optimizers.append(Muon(hidden, settings.lr, settings.momentum, settings.weight_decay))
     return optimizers
 
 

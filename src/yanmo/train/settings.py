@@ -31,6 +31,8 @@ class TrainSettings:
     """Output head's learning rate over --train.lr (muon only); an embedding tied to it counts as head."""
     norm_lr_ratio: float = 0.5
     """Learning rate of norm weights and biases over --train.lr (muon only)."""
+    adapter_lr_ratio: float = 5.0
+    """Learning rate of low-rank adapters over --train.lr: what suits whole weights is too little for them."""
     weight_decay: float = 0.1
     """Decoupled weight decay of the matrices; embedding, norms and biases have none."""
     momentum: float = 0.95
