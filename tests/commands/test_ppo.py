@@ -183,9 +183,13 @@ def judged(base: Path, out: Path, prompts: Path, judge: Path, *more: str) -> lis
 def test_a_reward_model_judges_and_is_where_the_critic_begins(
     base: Path, tmp_path: Path, prompts: Path, judge: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
-    assert run(judged(base, out, prompts, judge, "--train.steps", "1", "--train.lr", "1e-9")) == 0
+    out, talk = tmp_path / "out", tmp_path / "talk.jsonl"
+    turns = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "你好，今天天气很好。"}]
+    talk.write_bytes(orjson.dumps({"messages": turns}))
+    tax = ["--tax.measure", "true", "--tax.max-new-tokens", "4", "--data", str(talk)]
+    assert run(judged(base, out, prompts, judge, "--train.steps", "1", "--train.lr", "1e-9", *tax)) == 0
     said = capsys.readouterr().out
+    assert report(out)["tax"]["after"]["bits_per_character"] > 0 and "all of it within the limits" in said
     assert "30 prompts" in said and "1 too long" in said and "1 without a question" in said
     ours, theirs = (load_reward_model(directory).state_dict() for directory in (out / "critic", judge))
     for name, tensor in theirs.items():

@@ -19,7 +19,7 @@ from yanmo.train.state import checkpoint_path
 GOODNESS = {3: 0.2, 6: 0.9, 9: 0.5, 12: 0.1}
 
 
-def run_stage(out: Path, tokenizer: Tokenizer, **more) -> tuple[Transformer, Run]:
+def run_stage(out: Path, tokenizer: Tokenizer, resume: bool = False, **more) -> tuple[Transformer, Run]:
     settings = replace(SETTINGS, eval_every=3, keep=1)
     batches = tiny_batches(settings)
     steps = iter(GOODNESS.values())
@@ -36,8 +36,9 @@ def run_stage(out: Path, tokenizer: Tokenizer, **more) -> tuple[Transformer, Run
         **more,
     )
     run = Run(out, "sft")
+    run.finished_before = resume
     try:
-        return train(stage, run, resume=False), run
+        return train(stage, run, resume), run
     finally:
         run.close()
 
@@ -51,6 +52,8 @@ def test_the_best_checkpoint_is_what_remains(tmp_path: Path, tokenizer: Tokenize
     assert run.report["best_step"] == 6
     plain, _ = run_stage(tmp_path / "last", tokenizer)
     assert not torch.equal(plain.lm_head.weight, model.lm_head.weight)
+    again, _ = run_stage(tmp_path, tokenizer, resume=True, score=lambda figures: figures["goodness"])
+    assert torch.equal(again.lm_head.weight, model.lm_head.weight)
 
 
 def test_an_early_end_is_saved_and_says_why(tmp_path: Path, tokenizer: Tokenizer) -> None:

@@ -1,8 +1,8 @@
 """Policy and critic as one model for the one loop: `model(...)` is the policy, `model.values(batch)` the critic.
 
 The critic is a model of its own, a reward model's architecture read at every token, not a second head on the policy's
-body: a small body has no room for two masters, and the weight between the two losses would be one more thing to tune
-(docs/log.md). It starts as the reward model, if there is one, else from the policy's own body.
+body: so learning what to expect cannot change what the policy says, the policy may be an adapter, and the critic can
+start as the reward model. Without one it starts from the policy's own body.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     schedule = plan_schedule(stage, progress)
     if run.finished_before and progress.step >= schedule.total_steps:
         run.say(f"{run.path} is finished ({progress.step} steps); more --train.steps would go on from here")
-        return model
+        return go_back(stage, run, progress, model)
     announce(stage, run, model, schedule)
     if stage.live:
         stage.live.attach(model)
@@ -140,14 +140,15 @@ def train(stage: Stage, run: Run, resume: bool) -> Transformer:
     if stage.live:
         hooks.watch = stage.live.watch
     fit(model, stage.loss, stage.batches, optimizers, schedule, settings, progress, hooks, run)
-    if progress.best_step is not None and progress.best_step != progress.step:
-        model = go_back(stage, run, progress, model)
+    model = go_back(stage, run, progress, model)
     conclude(stage, run, model)
     return model
 
 
 def go_back(stage: Stage, run: Run, progress: Progress, last: Transformer) -> Transformer:
-    """The best checkpoint instead of the last one: as the model, and as what the output directory shows."""
+    """The best checkpoint, where that is not the last one: as the model, and as what the output directory shows."""
+    if progress.best_step in (None, progress.step):
+        return last
     best = checkpoint_path(run.path, progress.best_step or 0)
     run.say(f"validation was best at step {progress.best_step}; {run.path} holds that model, not the last")
     run.report["best_step"] = progress.best_step
