@@ -12,6 +12,7 @@ from yanmo.text.steps.kinds import Profile
 from yanmo.text.steps.repetition import (
     MANY,
     letter_points,
+    may_repeat,
     ngrams,
     one_phrase,
     repeated_lines,
@@ -71,3 +72,9 @@ def test_each_rule_drops_and_keeps(expected: str, text: str, limits: dict[str, f
     assert isinstance(result, Drop) and result.reason == expected
     assert step(PARAGRAPH + OTHER * 1 + "除此以外没有别的了。" * 2) == PARAGRAPH + OTHER + "除此以外没有别的了。" * 2
     assert step(text[:90]) == text[:90]
+
+
+@given(st.text("天地玄黄宇宙洪荒日月盈昃a1，。", min_size=20, max_size=200), st.sampled_from([0.2, 0.4, 0.6, 0.8]))
+def test_what_is_spared_counting_could_not_have_been_removed(text: str, limit: float) -> None:
+    if not may_repeat(text, limit):
+        assert repeated_text(letter_points(text)) <= limit

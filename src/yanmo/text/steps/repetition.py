@@ -37,7 +37,7 @@ def repetition(profile: Profile) -> Step:
         if profile.max_repeated_text is None and profile.max_one_phrase is None:
             return text
         letters = letter_points(text)
-        if profile.max_repeated_text is not None:
+        if profile.max_repeated_text is not None and may_repeat(text, profile.max_repeated_text):
             share = repeated_text(letters)
             if share > profile.max_repeated_text:
                 return Drop("repeated_text", f"{share:.0%} of the passages were there before")
@@ -56,6 +56,16 @@ def repeated_lines(text: str) -> float:
         return 0.0
     total = sum(map(len, lines))
     return 1 - sum(map(len, distinct)) / total if total else 0.0
+
+
+def may_repeat(text: str, limit: float) -> bool:
+    """Whether more than `limit` of the passages can have been there before; False spares counting them.
+
+    Passages that begin with different letters differ, so a text has about as many new passages as different letters,
+    which in a short one is enough to tell.
+    """
+    different = sum(map(str.isalpha, set(text))) - (PASSAGE - 1)
+    return different < (1 - limit) * (len(text) - (PASSAGE - 1))
 
 
 def repeated_text(letters: np.ndarray) -> float:
