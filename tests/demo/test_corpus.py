@@ -15,10 +15,10 @@ from yanmo.demo.dirt import dirty_rows
 
 def test_a_seed_is_a_corpus(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_corpus(build_corpus(5, 20_000, 200, 2), tmp_path / name, 5)
-    for file in ("corpus.jsonl", "conversations.jsonl", "questions.jsonl"):
+        write_corpus(build_corpus(5, 20_000, 200, 50, 2), tmp_path / name, 5)
+    for file in ("corpus.jsonl", "conversations.jsonl", "preferences.jsonl", "questions.jsonl"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert build_corpus(6, 20_000, 200, 2).documents != build_corpus(5, 20_000, 200, 2).documents
+    assert build_corpus(6, 20_000, 200, 50, 2).documents != build_corpus(5, 20_000, 200, 50, 2).documents
 
 
 def test_documents_are_varied(corpus: Corpus) -> None:
@@ -39,12 +39,22 @@ def test_documents_are_whole_chinese_sentences(corpus: Corpus) -> None:
 
 
 def test_no_question_stands_in_the_training_data(corpus: Corpus) -> None:
-    everything = "\n".join([*corpus.documents, *(m["content"] for row in corpus.conversations for m in row)])
-    asked = {user_turns(row[: i + 1]) for row in corpus.conversations for i in range(len(row))}
+    asked_of = [*corpus.conversations, *(pair.messages for pair in corpus.preferences)]
+    everything = "\n".join([*corpus.documents, *(m["content"] for row in asked_of for m in row)])
+    asked = {user_turns(row[: i + 1]) for row in asked_of for i in range(len(row))}
     for question in corpus.questions:
         key = user_turns(question.messages)
         assert key not in asked
         assert len(question.messages) > 1 or key not in everything
+
+
+def test_both_answers_of_a_preference_are_true(corpus: Corpus) -> None:
+    told = {turn["content"] for row in corpus.conversations for turn in row if turn["role"] == "assistant"}
+    assert len(corpus.preferences) == 500
+    for pair in corpus.preferences:
+        assert len(pair.chosen) > len(pair.rejected)
+    known = sum(answer in told for pair in corpus.preferences for answer in (pair.chosen, pair.rejected))
+    assert known > 0.6 * 1000, "both are answers that fine-tuning teaches too"
 
 
 def test_questions_cover_all_kinds_and_levels(corpus: Corpus) -> None:

@@ -1,4 +1,4 @@
-"""The whole road in a few minutes on two CPU cores: clean, tokenizer, pack, pretrain, sft, evaluate.
+"""The whole road in a few minutes on two CPU cores: clean, tokenizer, pack, pretrain, sft, dpo, evaluate.
 
 The text is a small town that the package makes up itself: people with trades, homes, animals and friends, told in
 portraits, stories, letters and talk. The model that comes out answers questions about the town that it was never asked
@@ -39,6 +39,8 @@ class Settings(CommandSettings):
     """Size of the corpus."""
     conversations: int = 10_000
     """How many conversations to fine-tune on."""
+    preferences: int = 800
+    """How many pairs of answers to learn from which is liked better."""
     questions_per_kind: int = 8
     """Test questions of every kind, for each way in which a question can be new."""
     set: list[str] = field(default_factory=list)
@@ -68,13 +70,15 @@ def make_world(settings: Settings, folder: Path, run: Run) -> dict[str, Any]:
     """Write the town's texts and say what they are; returns their counts."""
     from yanmo.demo.corpus import build_corpus, majority, write_corpus
 
-    corpus = build_corpus(settings.seed, settings.characters, settings.conversations, settings.questions_per_kind)
+    corpus = build_corpus(
+        settings.seed, settings.characters, settings.conversations, settings.preferences, settings.questions_per_kind
+    )
     counts = write_corpus(corpus, folder, settings.seed)
     guess = majority(corpus.questions)
     run.say(
         f"墨溪镇: {counts['people']} people and {counts['facts']} facts that no other text knows.\n"
         f"{counts['characters']:,} characters in {counts['documents']:,} documents ({counts['dirty']} of them dirt "
-        f"to be cleaned out), {counts['conversations']:,} conversations,\n"
+        f"to be cleaned out), {counts['conversations']:,} conversations, {counts['preferences']:,} preferences,\n"
         f"{counts['questions']} test questions, none of which stands in the training data "
         f"(best guess by kind alone: {guess:.0%} right)."
     )
@@ -92,6 +96,7 @@ def conclude(out: Path, run: Run) -> dict[str, Any]:
     """Sample answers with ✓ and ✗, the score, and what to do next; returns the score."""
     from yanmo.core.files import read_json, read_jsonl
 
+    aligned = read_json(out / "dpo" / "report.json")
     result = read_json(out / "evaluate" / "report.json")["answers"]
     rows = list(read_jsonl(out / "evaluate" / "answers.jsonl"))
     shown = [next(row for row in rows if row["kind"] == kind) for kind in SHOWN]
@@ -102,12 +107,16 @@ def conclude(out: Path, run: Run) -> dict[str, Any]:
         ["", "question", "answer"],
         [["✓" if row["right"] else "✗", dialogue(row["messages"]), row["answer"]] for row in shown],
     )
+    before, after = (aligned["tax"][when]["mean_characters"] for when in ("before", "after"))
     run.say(
+        f"Liked better was the answer that says more: after DPO the model leans to that one in "
+        f"{aligned['validation']['accuracy']:.0%} of the pairs it never saw,\n"
+        f"and its answers are {after:.1f} characters long, {before:.1f} before.\n"
         f"{result['right']} of {result['questions']} right: {result['share']:.1%} (95 % interval {low:.1%} to "
         f"{high:.1%}), {result['loop_rate']:.1%} of the answers in a loop.\n"
         f"All answers: {out / 'evaluate' / 'answers.jsonl'}\n"
-        f"Loss curves: {out / 'pretrain' / 'loss.png'} and {out / 'sft' / 'loss.png'}\n"
-        f"Talk to it:  yanmo chat --model {out / 'sft'}"
+        f"Loss curves: {', '.join(str(out / stage / 'loss.png') for stage in ('pretrain', 'sft', 'dpo'))}\n"
+        f"Talk to it:  yanmo chat --model {out / 'dpo'}"
     )
     return {key: result[key] for key in ("right", "questions", "share", "interval", "loop_rate", "by_level")}
 

@@ -3,6 +3,8 @@
 Besides plain questions there are steps of thought (林小满的妈妈养了什么？ is answered by naming the mother first),
 turns that mean somebody named before (他住在哪里？), comparisons of ages, and questions that have no answer: the
 model must say 不知道 of strangers and of things nobody told it.
+
+Preferences choose between two true answers: 林小满养的是一只橘猫，名叫豆包 is liked better than 林小满养了一只橘猫.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TypeVar
 
 from yanmo.demo.phrases import Language
 from yanmo.demo.world import EXERCISES, Fact, Person, World, load
+from yanmo.text.preferences import Preference
 
 T = TypeVar("T")
 Messages = list[dict[str, str]]
@@ -150,6 +153,19 @@ class Conversations:
         question = rng.choice(self.unknown["detail_questions"]).format(name=person.name, detail=detail)
         answer = rng.choice(self.unknown["detail"]).format(name=person.name, detail=detail)
         return chat(self.language.framed(question, rng), answer)
+
+    # Preferences
+
+    def preferences(self, count: int) -> Iterator[Preference]:
+        """Questions as training asks them; of two true answers, the one that says more is liked better."""
+        rng = random.Random(f"preferences {self.seed}")
+        while count:
+            fact = rng.choice(self.askable)
+            *barer, fuller = sorted(self.language.answers(fact), key=len)
+            barer = [answer for answer in barer if len(answer) < len(fuller)]
+            if barer:
+                yield Preference(chat(self.language.ask(fact, rng)), fuller, rng.choice(barer))
+                count -= 1
 
     # Test
 

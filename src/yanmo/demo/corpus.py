@@ -2,7 +2,8 @@
 
 corpus.jsonl         {"text", "source", "id"}: documents for pretraining, with some dirt among them
 conversations.jsonl  {"messages"}: for fine-tuning
-questions.jsonl      {"messages", "accepted", "rivals", "kind", "level"}: the test, disjoint from both
+preferences.jsonl    {"messages", "chosen", "rejected"}: pairs of true answers, one of which says more
+questions.jsonl      {"messages", "accepted", "rivals", "kind", "level"}: the test, disjoint from all of them
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from yanmo.demo.dirt import dirty_rows
 from yanmo.demo.documents import Documents
 from yanmo.demo.phrases import Language
 from yanmo.demo.world import World, build_world
+from yanmo.text.preferences import Preference
 
 DIRT = 0.06
 """Share of dirty rows."""
@@ -30,13 +32,15 @@ class Corpus:
     world: World
     documents: list[str]
     conversations: list[Messages]
+    preferences: list[Preference]
     questions: list[Question]
 
 
-def build_corpus(seed: int, characters: int, conversations: int, per_kind: int) -> Corpus:
+def build_corpus(seed: int, characters: int, conversations: int, preferences: int, per_kind: int) -> Corpus:
     """The whole demo corpus.
 
-    `characters`: of clean documents; `conversations`: how many; `per_kind`: test questions of each kind and level.
+    `characters`: of clean documents; `conversations`, `preferences`: how many; `per_kind`: test questions of each kind
+    and level.
     """
     world = build_world(seed)
     language = Language(world, seed)
@@ -48,8 +52,9 @@ def build_corpus(seed: int, characters: int, conversations: int, per_kind: int) 
         size += len(text)
         if size >= characters:
             break
-    training = list(talks.training(conversations))
-    return Corpus(world, documents, training, unseen(talks.test(per_kind), documents, training))
+    training, pairs = list(talks.training(conversations)), list(talks.preferences(preferences))
+    asked = [*training, *(pair.messages for pair in pairs)]
+    return Corpus(world, documents, training, pairs, unseen(talks.test(per_kind), documents, asked))
 
 
 def user_turns(messages: Messages) -> str:
@@ -81,7 +86,7 @@ def majority(questions: list[Question]) -> float:
 
 
 def write_corpus(corpus: Corpus, folder: Path, seed: int) -> dict[str, Any]:
-    """Write the three files; returns their counts."""
+    """Write the four files; returns their counts."""
     rng = random.Random(f"dirt {seed}")
     dirt = dirty_rows(corpus.documents, round(len(corpus.documents) * DIRT), rng)
     rows = [*corpus.documents, *(text for _, text in dirt)]
@@ -93,11 +98,15 @@ def write_corpus(corpus: Corpus, folder: Path, seed: int) -> dict[str, Any]:
     with write_jsonl(folder / "conversations.jsonl") as out:
         for messages in corpus.conversations:
             out.write({"messages": messages})
+    with write_jsonl(folder / "preferences.jsonl") as out:
+        for pair in corpus.preferences:
+            out.write(pair._asdict())
     with write_jsonl(folder / "questions.jsonl") as out:
         for question in corpus.questions:
             out.write(question.row())
     return {
         "documents": len(rows), "dirty": len(rows) - len(corpus.documents),
         "characters": sum(map(len, corpus.documents)), "conversations": len(corpus.conversations),
-        "questions": len(corpus.questions), "people": len(corpus.world.people), "facts": len(corpus.world.facts),
+        "preferences": len(corpus.preferences), "questions": len(corpus.questions),
+        "people": len(corpus.world.people), "facts": len(corpus.world.facts),
     }  # fmt: skip

@@ -98,6 +98,10 @@ class Language:
     def answer(self, fact: Fact, rng: random.Random) -> str:
         return rng.choice(self.book[fact.kind].answers).format(**fact.fields)
 
+    def answers(self, fact: Fact) -> list[str]:
+        """All that the assistant may say."""
+        return [text.format(**fact.fields) for text in self.book[fact.kind].answers]
+
     def value(self, fact: Fact) -> str:
         """The words that make an answer right."""
         return fact.fields[self.book[fact.kind].asks]
