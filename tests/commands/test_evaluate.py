@@ -9,9 +9,11 @@ import torch
 
 from tests.conftest import VOCABULARY, small_texts
 from yanmo.cli import run
-from yanmo.core.files import read_json, read_jsonl, write_jsonl
-from yanmo.model.checkpoint import save_model
+from yanmo.core.files import read_json, read_jsonl, write_json, write_jsonl
+from yanmo.model.checkpoint import load_model, save_model
 from yanmo.model.config import ModelConfig
+from yanmo.model.lora import add_adapters
+from yanmo.model.lora_settings import LoraSettings
 from yanmo.model.transformer import Transformer
 
 SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
@@ -63,6 +65,40 @@ def test_answers_are_scored_and_kept(model_dir: Path, questions: Path, tmp_path:
     assert [row["messages"] for row in rows] == [row["messages"] for row in read_jsonl(questions)]
     assert report["right"] == sum(row["right"] for row in rows)
     assert {name: part["questions"] for name, part in report["by_kind"].items()} == {"买": 3, "看": 2}
+
+
+def test_several_models_stand_side_by_side(
+    model_dir: Path, questions: Path, shards_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model and an adapter on it: the report is keyed by model and holds for each what it holds for one alone."""
+    model, adapter = load_model(model_dir), tmp_path / "lora"
+    add_adapters(model, LoraSettings(rank=2), model_dir)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(0, 0.5)
+    save_model(adapter, model, model_dir)
+    write_json(adapter / "report.json", {"trained_parameters": 1234, "training_time": "0:07", "steps": 5})
+    suite = ["--suite", "answers", "likelihood", "--questions", str(questions), "--data", str(shards_dir)]
+    suite += ["--max-new-tokens", "6"]
+    command = ["evaluate", "--out", str(tmp_path / "both"), "--device", "cpu", *suite]
+    assert run([*command, "--model", str(model_dir), str(adapter)]) == 0
+    shown = capsys.readouterr().out
+    assert "side by side" in shown and "1,234" in shown and "0:07" in shown
+    models = read_json(tmp_path / "both" / "report.json")["models"]
+    assert list(models) == [str(model_dir), str(adapter)]
+    assert models[str(adapter)]["training"] == {"trained_parameters": 1234, "training_time": "0:07", "steps": 5}
+    for number, path in enumerate((model_dir, adapter), 1):
+        assert evaluate(path, tmp_path / str(number), *suite) == 0
+        alone = read_json(tmp_path / str(number) / "report.json")
+        assert {name: alone[name] for name in ("answers", "likelihood")} == {
+            name: models[str(path)][name] for name in ("answers", "likelihood")
+        }
+        rows = [
+            list(read_jsonl(tmp_path / name)) for name in (f"{number}/answers.jsonl", f"both/answers-{number}.jsonl")
+        ]
+        assert rows[0] == rows[1]
+    assert models[str(model_dir)]["likelihood"] != models[str(adapter)]["likelihood"]
 
 
 @pytest.mark.parametrize(

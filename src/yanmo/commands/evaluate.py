@@ -3,11 +3,12 @@
 yanmo evaluate --model runs/sft --suite answers --questions questions.jsonl
 yanmo evaluate --model runs/pretrain --suite likelihood --data held-out.jsonl.zst
 yanmo evaluate --model runs/pretrain --suite likelihood --data runs/pack      (its validation split)
+yanmo evaluate --model runs/full runs/lora --suite answers --questions questions.jsonl      (side by side)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,21 @@ if TYPE_CHECKING:
     from yanmo.tokenizer.load import Tokenizer
 
 
+ANSWERS = "answers.jsonl"
+TRAINING = {
+    "parameters": "parameters",
+    "trained_parameters": "trained of them",
+    "steps": "training steps",
+    "training_time": "training time",
+    "peak_memory_mb": "training memory, MB",
+}
+"""Figures of a training run's report that belong beside what came of it."""
+
+
 @dataclass(kw_only=True)
 class Settings(CommandSettings):
-    model: Path
-    """The model directory."""
+    model: list[Path]
+    """The model directory; several are scored one after the other and shown side by side."""
     suite: list[str]
     """What to measure: likelihood (needs --data), answers (needs --questions)."""
     data: list[Path] = field(default_factory=list)
@@ -50,19 +62,65 @@ def main(settings: Settings) -> None:
         if not getattr(settings, needed):
             raise ValueError(f"--suite {name} needs --{needed}; --help says what that is")
 
-    from yanmo.core.device import choose_device
     from yanmo.core.run import open_run
+
+    with open_run(settings) as run:
+        if len(settings.model) == 1:
+            run.report |= measure(settings, settings.model[0], ANSWERS, run)
+            return
+        results = {}
+        for number, path in enumerate(settings.model, 1):
+            run.say(f"\n{path}")
+            results[str(path)] = measure(settings, path, f"answers-{number}.jsonl", run) | {"training": training(path)}
+        run.report["models"] = results
+        side_by_side(results, run)
+
+
+def measure(settings: Settings, path: Path, answers_file: str, run: Run) -> dict[str, Any]:
+    """All suites on one model."""
+    from yanmo.core.device import choose_device
     from yanmo.model.checkpoint import load_model
     from yanmo.tokenizer.load import load_tokenizer
 
-    with open_run(settings) as run:
-        tokenizer = load_tokenizer(settings.model)
-        model = load_model(settings.model, device=choose_device(settings.device)).eval()
-        for name in settings.suite:
-            run.report[name] = SUITES[name].measure(settings, model, tokenizer, run)
+    tokenizer = load_tokenizer(path)
+    model = load_model(path, device=choose_device(settings.device)).eval()
+    return {name: SUITES[name].measure(settings, model, tokenizer, answers_file, run) for name in settings.suite}
 
 
-def measure_likelihood(settings: Settings, model: Transformer, tokenizer: Tokenizer, run: Run) -> dict[str, Any]:
+def training(path: Path) -> dict[str, Any]:
+    """What training the model cost, as its own run says; empty where no run of ours made it."""
+    from yanmo.core.files import read_json
+
+    report = read_json(path / "report.json") if (path / "report.json").is_file() else {}
+    return {name: report[name] for name in TRAINING if report.get(name) is not None}
+
+
+def side_by_side(results: dict[str, dict[str, Any]], run: Run) -> None:
+    """A row a figure, a column a model."""
+    figures = {name: dict(_figures(result)) for name, result in results.items()}
+    words = dict.fromkeys(word for own in figures.values() for word in own)
+    rows = [[word, *(own.get(word, "") for own in figures.values())] for word in words]
+    run.table("side by side", ["", *results], rows)
+
+
+def _figures(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is worth comparing of one model's results, with its name."""
+    if answers := result.get("answers"):
+        low, high = answers["interval"]
+        yield "right answers", f"{answers['right']}/{answers['questions']} = {answers['share']:.1%}"
+        yield "95 % interval", f"{low:.1%} to {high:.1%}"
+        yield "answers in a loop", f"{answers['loop_rate']:.1%}"
+        yield "answers cut off", f"{answers['cut_off_rate']:.1%}"
+    if likelihood := result.get("likelihood"):
+        yield "bits/character", f"{likelihood['bits_per_character']:.4f}"
+        yield "nats/token", f"{likelihood['nats_per_token']:.4f}"
+    for name, value in result["training"].items():
+        yield TRAINING[name], f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def measure_likelihood(
+    settings: Settings, model: Transformer, tokenizer: Tokenizer, answers_file: str, run: Run
+) -> dict[str, Any]:
     from yanmo.evaluate.likelihood import likelihood, token_documents
 
     with run.progress("likelihood", None, "tokens") as bar:
@@ -74,7 +132,9 @@ def measure_likelihood(settings: Settings, model: Transformer, tokenizer: Tokeni
     return figures
 
 
-def measure_answers(settings: Settings, model: Transformer, tokenizer: Tokenizer, run: Run) -> dict[str, Any]:
+def measure_answers(
+    settings: Settings, model: Transformer, tokenizer: Tokenizer, answers_file: str, run: Run
+) -> dict[str, Any]:
     from yanmo.core.files import write_jsonl
     from yanmo.evaluate.answers import answer_all, read_questions, scores
 
@@ -82,7 +142,7 @@ def measure_answers(settings: Settings, model: Transformer, tokenizer: Tokenizer
     questions = read_questions(settings.questions)
     with run.progress("answers", len(questions), "questions") as bar:
         answers = answer_all(model, tokenizer, questions, settings.max_new_tokens, settings.batch_size, bar.advance)
-    with write_jsonl(run.path / "answers.jsonl") as out:
+    with write_jsonl(run.path / answers_file) as out:
         for answer in answers:
             out.write(answer.row())
     result = scores(answers)
@@ -118,7 +178,8 @@ def show_scores(result: dict[str, Any], run: Run) -> None:
 class Suite:
     needs: str
     """The setting without which there is nothing to measure."""
-    measure: Callable[[Settings, Transformer, Tokenizer, Run], dict[str, Any]]
+    measure: Callable[[Settings, Transformer, Tokenizer, str, Run], dict[str, Any]]
+    """(settings, model, tokenizer, name of the file for answers, run) -> what the report says."""
 
 
 SUITES = {

@@ -231,7 +231,8 @@ class Meter:
         self._settings = settings
         self._config = model.config
         self._frozen = model.lora is not None
-        self._peak = max(hardware.peak_flops(next(model.parameters()).device).values())
+        self._device = next(model.parameters()).device
+        self._peak = max(hardware.peak_flops(self._device).values())
         self._seconds = 0.0
         self._tokens = 0
         self._flops = 0
@@ -289,7 +290,7 @@ class Meter:
         return {"tok/s": round(rate), "MFU": round(flops / self._peak, 3)}
 
     def summary(self) -> dict[str, Any]:
-        figures = self.speed()
+        figures, memory = self.speed(), hardware.peak_memory(self._device)
         return {
             "steps": self._progress.step,
             "tokens": self._progress.tokens,
@@ -300,4 +301,5 @@ class Meter:
             "measured_gemm_peak_flops": self._peak,
             "first_step_seconds": self._first_step_seconds,
             "training_time": duration(self._seconds),
+            "peak_memory_mb": memory and round(memory / 1e6),
         }
