@@ -165,9 +165,34 @@ def test_dpo_prefers_what_was_preferred(base: Path, pairs: Path, tmp_path: Path)
     assert first["loss"] == pytest.approx(np.log(2), abs=1e-4)
 
 
+def test_dpo_that_collapses_stops_and_keeps_its_best(
+    base: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "dpo"
+    more = [
+        "--train.lr",
+        "0.1",
+        "--train.eval-every",
+        "1",
+        "--train.steps",
+        "20",
+        "--train.warmup",
+        "3",
+        "--train.keep",
+    ]
+    more += ["1", "--val-fraction", "0.1", "--tax.max-new-tokens", "8", "--preference.collapse", "0.5"]
+    assert run(command("dpo", base, pairs, out, *more)) == 0
+    assert "less likely than under the reference" in capsys.readouterr().out
+    made = report(out)
+    assert made["steps"] < 20 and made["best_step"] < made["steps"]
+    assert sha256(out / "model.safetensors") == sha256(
+        out / "state" / f"step-{made['best_step']:08}" / "model.safetensors"
+    )
+
+
 @pytest.mark.parametrize("loss", ["sigmoid", "kto"])
 def test_dpo_with_adapters_resumes_bit_for_bit(base: Path, pairs: Path, tmp_path: Path, loss: str) -> None:
-    lora = ["--lora.rank", "4", "--train.steps", "6", "--preference.loss", loss]
+    lora = ["--lora.rank", "4", "--train.steps", "6", "--preference.loss", loss, "--no-tax.measure"]
     assert run(command("dpo", base, pairs, tmp_path / "once", *lora)) == 0
     twice = command("dpo", base, pairs, tmp_path / "twice", *lora, "--train.save-every", "3")
     assert run(twice) == 0
@@ -187,7 +212,8 @@ def test_what_is_left_out_is_counted(base: Path, tmp_path: Path, capsys: pytest.
         {"prompt": "四", "chosen": "好", "rejected": ""},
     ]
     file.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    assert run(command("dpo", base, file, tmp_path / "out", "--train.steps", "1", "--val-fraction", "0")) == 0
+    more = ["--train.steps", "1", "--val-fraction", "0", "--no-tax.measure"]
+    assert run(command("dpo", base, file, tmp_path / "out", *more)) == 0
     counts = report(tmp_path / "out")["preferences"]
     assert counts["rejected"] == {"equal_answers": 1, "empty_rejected": 1}
     assert counts["training"]["kept"] == 1 and counts["training"]["dropped"] == {"longer than a row": 1}
