@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanmo.evaluate.tasks.catalogue import TASKS, courses
-from yanmo.evaluate.tasks.curriculum import OPENS, Course, Curriculum, held_out
+from yanmo.evaluate.tasks.curriculum import OPENS, Asked, Course, Curriculum, held_out
+from yanmo.evaluate.tasks.environment import TaskEnvironment, reward
 from yanmo.evaluate.tasks.forms import LINES, rhyme, rhyme_of, rhymes
 from yanmo.evaluate.tasks.numbers import columns
 from yanmo.evaluate.tasks.problem import Problem, Task
 from yanmo.evaluate.tasks.words import ANTONYMS, IDIOMS
+from yanmo.tokenizer.load import Tokenizer
 
 ALL = [(name, level) for name, task in TASKS.items() for level in range(1, task.levels + 1)]
 
@@ -89,7 +92,7 @@ def test_partial_credit_is_for_progress_only() -> None:
     first = next(iter(pairs))
     assert one.check(json.dumps({first: pairs[first]})) == pytest.approx(1 / 6)
     assert one.check(json.dumps({**pairs, "别的": 1})) == 0
-    assert one.check('{"%s": 1, ' % first + one.solution[1:]) == 0, "a key given twice"
+    assert one.check(f'{{"{first}": 1, {one.solution[1:]}') == 0, "a key given twice"
     one = problem("acrostic", 3)
     lines = one.solution.rstrip("。").split("，")
     assert one.check("，".join([*lines[:3], "不知道呀"])) == pytest.approx(3 / 8)
@@ -186,3 +189,36 @@ def test_a_task_without_problems_is_our_mistake() -> None:
     same = Task("same", "", 1, lambda generator, level: Problem("一", "一", lambda answer: 0.0, "一"))
     with pytest.raises(AssertionError, match="no problem"):
         [same.draw(random.Random(0), 1, test) for test in (False, True)]
+
+
+def test_an_environment_goes_on_where_it_was(tokenizer: Tokenizer) -> None:
+    def environment() -> TaskEnvironment:
+        return TaskEnvironment(courses(["sorting:1-3", "json"]), tokenizer, questions=6, group_size=2, seed=1)
+
+    first, second = environment(), environment()
+    for number in range(4):
+        first.ask(number)
+        answers = [[said(tokenizer, asked.problem.solution), said(tokenizer, "不")] for asked in first.asked]
+        assert first.judge([], answers) == [[1.0, 0.0]] * 6
+    assert first.figures()["pass"] == 0.5 and first.figures()["pass/json/1"] == 0.5
+    second.restore(first.state())
+    assert second.ask(4) == first.ask(4)
+    assert [one.level for one in second.asked] == [one.level for one in first.asked]
+
+
+def test_an_answer_that_does_not_end_earns_nothing(tokenizer: Tokenizer) -> None:
+    asked = Asked(problem("sorting", 1), "sorting", 1)
+    answer = said(tokenizer, asked.problem.solution)
+    assert reward(tokenizer, asked, answer) == 1
+    answer.ended = False
+    assert reward(tokenizer, asked, answer) == 0
+
+
+@dataclass
+class Said:
+    said: list[int]
+    ended: bool = True
+
+
+def said(tokenizer: Tokenizer, text: str) -> Said:
+    return Said(tokenizer.encode(text))

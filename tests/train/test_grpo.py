@@ -10,10 +10,10 @@ import pytest
 import torch
 import trl
 from datasets import Dataset
+from tests.train.test_preference import model_with
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.train.test_preference import model_with
 from yanmo.data.rollouts import pack_answers
 from yanmo.model.checkpoint import save_model
 from yanmo.model.decoding import for_decoding
@@ -112,7 +112,7 @@ def trainer_of(directory: Path, tokenizer_dir: Path, policy: Transformer, **sett
     )  # fmt: skip
     trainer = trl.GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(directory / "policy"),
-        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),  # type: ignore[arg-type]
         args=config,
         processing_class=AutoTokenizer.from_pretrained(directory / "policy"),
         train_dataset=Dataset.from_dict({"prompt": ["a"] * 12}),
@@ -216,3 +216,37 @@ def test_micro_batches_do_not_change_the_gradient() -> None:
 def test_impossible_values(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="--grpo"):
         GrpoSettings(**wrong)  # type: ignore[arg-type]
+
+
+class Even:
+    """Likes answers whose first token is even."""
+
+    def ask(self, number: int) -> list[list[int]]:
+        return [[5 + number, 6], [8, 9, 10 + number]] * 4
+
+    def judge(self, prompts: list[list[int]], answers: list[list[Answer]]) -> list[list[float]]:
+        return [[float(answer.ids[0] % 2 == 0) for answer in group] for group in answers]
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None: ...
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_every_variant_learns_what_is_rewarded(variant: Any) -> None:
+    settings, rollout = GrpoSettings(variant=variant), RolloutSettings(group_size=8, max_new_tokens=3, minibatches=2)
+    model, loss = model_with(1), grpo_loss(settings, 1.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    batches = RolloutBatches(Even(), rollout, 64, 1, [STOP], PACK, with_advantages(settings, rollout), None)
+    batches.attach(model)
+    rewards = []
+    for _, batch in zip(range(40), batches(0), strict=False):
+        rewards.append(batches.watch()[1]["reward"])
+        (loss(model, batch)[0] / batch["count"].sum()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert sum(rewards[:4]) / 4 < 0.6 and sum(rewards[-8:]) / 8 > 0.75

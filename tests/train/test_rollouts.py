@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 import torch
+from tests.train.test_preference import model_with
 from torch import Tensor
 
-from tests.train.test_preference import model_with
 from yanmo.core.signals import Failure
 from yanmo.data.rollouts import pack_answers
 from yanmo.model.decoding import for_decoding

@@ -10,6 +10,7 @@ before.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -91,8 +92,8 @@ def main(settings: Settings) -> None:
     room = min(context, hyper.sequence_length) - rollout.max_new_tokens
     if room < 1:
         raise ValueError(
-            f"--rollout.max-new-tokens: {rollout.max_new_tokens} leave no room for a question; the context has {context} "
-            f"tokens, --train.sequence-length {hyper.sequence_length}"
+            f"--rollout.max-new-tokens: {rollout.max_new_tokens} leave no room for a question; the context has "
+            f"{context} tokens, --train.sequence-length {hyper.sequence_length}"
         )
     resolved = resolve(hyper)
     stops = stop_ids(settings.init)
@@ -163,17 +164,15 @@ def reference(settings: Settings, start: Transformer) -> Any:
     from yanmo.train.rollouts import in_parts, token_log_probs
     from yanmo.train.stage import resolve
 
-    rows = rows_at_once(resolve(settings.train))
-    device = torch.device(resolve(settings.train).device)
+    hyper, temperature = resolve(settings.train), settings.rollout.temperature
+    rows, device = rows_at_once(hyper), torch.device(hyper.device)
     # An adapter that training goes on with, and modules trained whole, are not undone by turning adapters off.
     switchable = settings.lora.rank and not settings.lora.modules_to_save and start.lora is None
 
     def log_probs(policy: Transformer, batch: Batch) -> Tensor:
         model = policy if switchable else start
-        with adapters_off(model) if switchable else torch.no_grad():
-            return in_parts(
-                lambda part: token_log_probs(model, part, settings.rollout.temperature), batch, rows, device
-            )
+        with adapters_off(model) if switchable else contextlib.nullcontext():
+            return in_parts(lambda part: token_log_probs(model, part, temperature), batch, rows, device)
 
     return log_probs
 
@@ -187,8 +186,8 @@ def announce(run: Run, exam: Exam, before: Result) -> None:
     run.say(f"before: {right} of {len(exam.prompts)} held-out questions right, mean reward {before.reward:.3f}")
     if not any(before.rewards):
         run.say(
-            "warning: not one answer earns anything, so there may be nothing to learn from; a short `yanmo sft` on what "
-            "`yanmo tasks` writes teaches a model the form of an answer"
+            "warning: not one answer earns anything, so there may be nothing to learn from; a short `yanmo sft` on "
+            "what `yanmo tasks` writes teaches a model the form of an answer"
         )
 
 

@@ -249,7 +249,7 @@ def held_out_bits(
 
 
 def are_conversations(path: Path) -> bool:
-    """Documents have "text" and lie in .jsonl files or in directories that a command wrote; the rest is conversations."""
+    """Whether this is no documents: those have "text", and lie in .jsonl files or in directories that we wrote."""
     if path.is_dir():
         return False
     with open_binary(path) as stream:

@@ -92,8 +92,8 @@ def grpo_loss(
         away = batch["reference"] - log_probs
         divergence = away.exp() - 1 - away
         if settings.kl:
-            # The ratio is 1 on the policy's own answers and matters all the same: with it the gradient is that of the KL
-            # divergence, without it that of another one (DeepSeek-V3.2, https://arxiv.org/abs/2512.02556).
+            # The ratio is 1 on the policy's own answers and matters all the same: with it the gradient is that of the
+            # KL divergence, without it that of another one (DeepSeek-V3.2, https://arxiv.org/abs/2512.02556).
             each = each + settings.kl * ratio * divergence
         wanted = batch["labels"] != IGNORE
 
