@@ -39,7 +39,7 @@ def dpo_defaults() -> TrainSettings:
         sequence_length=1024,
         batch_size=8,
         optimizer="adamw",
-        lr=2e-5,
+        lr=5e-5,
         weight_decay=0.0,
         schedule="linear",
         warmup=0.1,

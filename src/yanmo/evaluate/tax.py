@@ -135,8 +135,12 @@ class Tax:
         return ConversationBatches(self.held_out, self.tokenizer, length, 1, 0) if self.held_out else None
 
     def watch(self, model: Transformer) -> dict[str, float]:
-        """The cheap figures, for a validation."""
-        return self.measure(model, whole=False).figures
+        """The cheap figures, for a validation, with the distance from the start and the ratio of lengths to it."""
+        figures = self.measure(model, whole=False).figures
+        if self.prompts:
+            figures["kl_per_token"] = self.kl(model)
+            figures["length_ratio"] = figures["mean_characters"] / max(self.before.figures["mean_characters"], 1.0)
+        return figures
 
     def measure(self, model: Transformer, whole: bool = True) -> State:
         """whole: the test by rule too."""
@@ -205,8 +209,7 @@ class Tax:
         report: dict[str, Any] = {"before": self.before.figures, "prompts": len(self.prompts)}
         rows = [self.row(name, figures) for name in WORDS if name in figures]
         if self.prompts:
-            with inference(model):
-                figures["kl_per_token"] = self.kl(model)
+            figures["kl_per_token"] = self.kl(model)
             rows.append(["distance from the start, nats/token", "", f"{figures['kl_per_token']:.3f}", ""])
         if self.settings.reward_model and self.prompts:
             report["win_rate"] = won = self.win_rate(after.answers)
@@ -220,7 +223,10 @@ class Tax:
         for _, said in exceeded.values():
             self.run.say(f"warning: {said}")
         if exceeded:
-            self.run.say(f"no checkpoint stayed within the limits; think twice before you prefer it to {self.start}")
+            self.run.say(
+                f"think twice before you prefer this model to {self.start}; a lower --train.lr, or more checkpoints to "
+                "choose from (--train.eval-every), may do better"
+            )
         else:
             self.run.say("all of it within the limits")
 
@@ -255,7 +261,7 @@ class Tax:
         packed = PackedRows(flatten(sampled), tokenizer.pad_id, self.context, 1, 0)
         before = self.start_model()
         total, count = 0.0, 0
-        with inference(before):
+        with inference(model), inference(before):
             for batch in packed.sequential():
                 placed = {name: tensor.to(self.hyper.device) for name, tensor in batch.items()}
                 wanted = placed["labels"] != IGNORE
