@@ -123,7 +123,7 @@ def test_rejected_answers_make_preferences(model_dir: Path, chats: Path, tmp_pat
     assert rejected(model_dir, chats, tmp_path / "out", "--batch-size", "3") == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["conversations"] == {"read": 9, "left_out": {"question_fills_the_context": 1, "empty_assistant": 1}}
-    assert report["prompts"] == 7 and report["prompts_per_second"] > 0 and report["seconds_for_50000"] > 0
+    assert report["prompts"] == 7 and report["prompts_per_second"] > 0 and report["hours_for_50000"] > 0
     completed = rows(tmp_path / "out")
     pairs = [json.loads(line) for line in (tmp_path / "out/preferences.jsonl").read_text().splitlines()]
     assert [pair["chosen"] for pair in pairs] == small_texts(7) and report["preferences"]["pairs"] == 7

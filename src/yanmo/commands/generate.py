@@ -223,12 +223,12 @@ def complete_all(
 
 def say_speed(prompts: int, seconds: float, run: Run) -> None:
     """Prompts a second, and what that means for a whole data set."""
-    from yanmo.core.run import duration
-
     if prompts:
         rate = prompts / seconds
-        run.report |= {"prompts_per_second": round(rate, 3), f"seconds_for_{MANY}": round(MANY / rate)}
-        run.say(f"{rate:.1f} prompts a second; {MANY:,} would take {duration(MANY / rate)} (hours, minutes, seconds)")
+        hours = MANY / rate / 3600
+        words = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+        run.report |= {"prompts_per_second": round(rate, 3), f"hours_for_{MANY}": round(hours, 3)}
+        run.say(f"{rate:.1f} prompts a second: {MANY:,} would take {words}")
 
 
 def write_preferences(prompts: list[Prompt], similar: float, run: Run) -> None:
