@@ -22,7 +22,7 @@ from yanmo.model.transformer import Transformer
 SMALL = (
     "--train.sequence-length 192 --train.dtype fp32 --train.device cpu --no-train.compile --train.lr 0.003 "
     "--train.log-every 1 --train.eval-every 0 --train.batch-size 16 --rollout.group-size 4 --rollout.max-new-tokens 8 "
-    "--questions 12"
+    "--questions 12 --no-tax.measure"
 ).split()
 
 
@@ -155,9 +155,11 @@ def test_held_out_text_is_measured(base: Path, judge: Path, prompts: Path, tmp_p
     found = []
     for data in (conversations, documents):
         out = tmp_path / data.stem
-        assert run(asked(base, prompts, judge, out, "--train.steps", "2", "--data", str(data))) == 0
-        found.append(report(out)["before"]["bits_per_character"])
-        assert report(out)["after"]["bits_per_character"] != found[-1] > 0
+        more = ["--train.steps", "2", "--data", str(data), "--tax.measure", "true", "--tax.max-new-tokens", "4"]
+        assert run(asked(base, prompts, judge, out, *more)) == 0
+        tax = report(out)["tax"]
+        found.append(tax["before"]["bits_per_character"])
+        assert tax["after"]["bits_per_character"] != found[-1] > 0
     assert found[0] != found[1]
 
 

@@ -10,25 +10,23 @@ before.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from yanmo.core.settings import CommandSettings
 from yanmo.evaluate.questions import QuestionSettings
+from yanmo.evaluate.tax_settings import TaxSettings
 from yanmo.model.lora_settings import LoraSettings
 from yanmo.train.grpo_settings import GrpoSettings
 from yanmo.train.rollout_settings import RolloutSettings
 from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from yanmo.core.run import Run
     from yanmo.evaluate.exam import Exam, Result
     from yanmo.model.transformer import Transformer
-    from yanmo.train.rollouts import Batch, RolloutBatches
+    from yanmo.train.rollouts import RolloutBatches
 
 SHOWN = 6
 """Held-out questions whose answers are shown at the end."""
@@ -60,6 +58,7 @@ class Settings(QuestionSettings, CommandSettings):
     lora: LoraSettings = field(default_factory=LoraSettings)
     train: TrainSettings = field(default_factory=grpo_defaults)
     """--train.batch-size counts answers here."""
+    tax: TaxSettings = field(default_factory=TaxSettings)
     out: Path = Path("runs/grpo")
 
 
@@ -80,10 +79,12 @@ def main(settings: Settings) -> None:
     from yanmo.core.run import open_run
     from yanmo.data.rollouts import pack_answers
     from yanmo.evaluate.exam import pass_rates, sit
-    from yanmo.evaluate.questions import held_out_bits, open_questions
+    from yanmo.evaluate.questions import open_questions, open_tax
     from yanmo.model.checkpoint import load_config, load_model, stop_ids
     from yanmo.tokenizer.load import load_tokenizer
+    from yanmo.train.fit import rows_at_once
     from yanmo.train.grpo import grpo_loss, with_advantages
+    from yanmo.train.reference import start_log_probs
     from yanmo.train.rollouts import RolloutBatches
     from yanmo.train.stage import Stage, resolve, start_model, train
 
@@ -100,10 +101,10 @@ def main(settings: Settings) -> None:
     with open_run(settings) as run:
         groups = hyper.batch_size // rollout.group_size
         asked = open_questions(settings, tokenizer, room, groups, rollout.group_size, hyper.seed, resolved.device, run)
-        bits = held_out_bits(settings.data, tokenizer, min(context, hyper.sequence_length))
+        tax = open_tax(settings, settings.tax, settings.init, tokenizer, hyper, run)
         start = load_model(settings.init, device=resolved.device).eval().requires_grad_(False)
         start.compute_dtype = DTYPES[resolved.dtype]
-        before = sit(start, tokenizer, asked.exam, stops, rollout.max_new_tokens, bits)
+        before = sit(start, tokenizer, asked.exam, stops, rollout.max_new_tokens)
         announce(run, asked.exam, before)
         source = RolloutBatches(
             environment=asked.environment,
@@ -113,7 +114,7 @@ def main(settings: Settings) -> None:
             stop_ids=stops,
             pack=partial(pack_answers, pad_id=tokenizer.pad_id, sequence_length=hyper.sequence_length),
             prepare=with_advantages(settings.grpo, rollout),
-            reference=reference(settings, start),
+            reference=start_log_probs(start, settings.lora, rollout.temperature, rows_at_once(resolved)),
             say=run.say,
         )
 
@@ -123,11 +124,13 @@ def main(settings: Settings) -> None:
             if asked.exam.pass_mark is not None:
                 rates = pass_rates(asked.exam, result)
                 figures = {"pass": rates["all"][0] / rates["all"][1], **figures}
-            return figures | {"kl": source.divergence(model, asked.exam.prompts)}
+            return figures | {"kl": source.divergence(model, asked.exam.prompts)} | (tax.watch(model) if tax else {})
 
         def score(figures: dict[str, float]) -> float:
-            within = figures["kl"] <= settings.grpo.kl_cap
-            return figures.get("pass", figures["reward"]) if within else -1e9 - figures["kl"]
+            """Above the cap a checkpoint is better than none, no more; beyond a limit of the tax it loses."""
+            if figures["kl"] > settings.grpo.kl_cap:
+                return -1e9 - figures["kl"]
+            return figures.get("pass", figures["reward"]) - (tax.penalty(figures) if tax else 0.0)
 
         def enough(figures: dict[str, float]) -> str | None:
             if figures["kl"] <= settings.grpo.kl_cap:
@@ -148,33 +151,10 @@ def main(settings: Settings) -> None:
             live=source,
         )
         model = train(stage, run, settings.resume)
-        after = sit(model, tokenizer, asked.exam, stops, rollout.max_new_tokens, bits)
+        after = sit(model, tokenizer, asked.exam, stops, rollout.max_new_tokens)
         conclude(run, source, asked.exam, asked.texts, before, after, source.divergence(model, asked.exam.prompts))
-
-
-def reference(settings: Settings, start: Transformer) -> Any:
-    """(policy, batch) -> the log-probabilities under the model that training started from.
-
-    With new adapters that is the policy without them; else the copy that was kept.
-    """
-    import torch
-
-    from yanmo.model.lora import adapters_off
-    from yanmo.train.fit import rows_at_once
-    from yanmo.train.rollouts import in_parts, token_log_probs
-    from yanmo.train.stage import resolve
-
-    hyper, temperature = resolve(settings.train), settings.rollout.temperature
-    rows, device = rows_at_once(hyper), torch.device(hyper.device)
-    # An adapter that training goes on with, and modules trained whole, are not undone by turning adapters off.
-    switchable = settings.lora.rank and not settings.lora.modules_to_save and start.lora is None
-
-    def log_probs(policy: Transformer, batch: Batch) -> Tensor:
-        model = policy if switchable else start
-        with adapters_off(model) if switchable else contextlib.nullcontext():
-            return in_parts(lambda part: token_log_probs(model, part, temperature), batch, rows, device)
-
-    return log_probs
+        if tax:
+            tax.conclude(model)
 
 
 def announce(run: Run, exam: Exam, before: Result) -> None:

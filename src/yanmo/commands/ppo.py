@@ -11,7 +11,7 @@ several answers instead and needs half the memory. The critic is kept in critic/
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from yanmo.core.run import Run
     from yanmo.evaluate.exam import Result
     from yanmo.evaluate.questions import Questions
-    from yanmo.evaluate.tax import Tax
     from yanmo.model.transformer import Transformer
-    from yanmo.tokenizer.load import Tokenizer
     from yanmo.train.actor_critic import ActorCritic
     from yanmo.train.ppo_rollouts import PpoBatches
 
@@ -93,7 +91,7 @@ def main(settings: Settings) -> None:
     from yanmo.core.run import open_run
     from yanmo.data.rollouts import pack_answers
     from yanmo.evaluate.exam import sit
-    from yanmo.evaluate.questions import open_questions
+    from yanmo.evaluate.questions import open_questions, open_tax
     from yanmo.model.checkpoint import load_config, load_model, stop_ids
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.actor_critic import actor_critic_optimizers, load_actor_critic, save_actor_critic
@@ -117,7 +115,7 @@ def main(settings: Settings) -> None:
         asked = open_questions(
             settings, tokenizer, room, questions, rollout.group_size, hyper.seed, resolved.device, run
         )
-        tax = tax_of(settings, tokenizer, run) if settings.tax.measure else None
+        tax = open_tax(settings, settings.tax, settings.init, tokenizer, hyper, run)
         start = load_model(settings.init, device=resolved.device).eval().requires_grad_(False)
         start.compute_dtype = DTYPES[resolved.dtype]
         source = PpoBatches(
@@ -171,20 +169,6 @@ def main(settings: Settings) -> None:
         conclude(run, source, asked, before, after)
         if tax:
             tax.conclude(model)
-
-
-def tax_of(settings: Settings, tokenizer: Tokenizer, run: Run) -> Tax:
-    """What learning costs elsewhere; --data is text, or conversations, that must stay likely."""
-    from yanmo.evaluate.questions import are_conversations
-    from yanmo.evaluate.tax import Tax
-    from yanmo.text.conversations import read_conversations
-
-    if not settings.data or not are_conversations(settings.data[0]):
-        with_text = replace(settings.tax, data=settings.tax.data or settings.data)
-        return Tax(with_text, settings.init, tokenizer, settings.train, run)
-    rows = (row.messages for row in read_conversations(settings.data, "auto"))
-    conversations = [messages for messages in rows if isinstance(messages, list)]
-    return Tax(settings.tax, settings.init, tokenizer, settings.train, run, conversations)
 
 
 def begin(settings: Settings) -> ActorCritic:

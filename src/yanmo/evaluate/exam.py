@@ -1,8 +1,7 @@
-"""Before and after: held-out questions that a policy answers greedily, and what learning has cost elsewhere.
+"""An exam: held-out questions that a policy answers greedily, before learning and after it.
 
-Reinforcement learning improves what is rewarded and nothing else. So every run says, of the model it started from
-and of the one it ends with: how many answers are right, how long they are, how many go round in circles or do not
-end, and what held-out text has become worth.
+What is rewarded gets better and nothing else. So beside how many answers are right stands how long they are, how many
+run in circles and how many do not end; what becomes of everything else is `tax.py`'s to say.
 """
 
 from __future__ import annotations
@@ -20,10 +19,8 @@ from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 
 AT_ONCE = 128
-LOSS_RISE = 0.05
-"""A model whose bits a character on held-out text rise by more than this share has forgotten."""
 RATE_RISE = 0.05
-"""As much more of the answers in a loop, or cut off, are a degradation."""
+"""So much more of the answers in a loop, or cut off, is a degradation."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,6 @@ class Result:
     """Share of the answers that run in circles."""
     cut_off: float
     """Share that does not end by itself."""
-    bits_per_character: float | None
-    """Of held-out text, where there is any."""
 
     def passed(self, mark: float) -> list[bool]:
         return [reward >= mark for reward in self.rewards]
@@ -66,7 +61,6 @@ def sit(
     exam: Exam,
     stop_ids: Collection[int],
     max_new_tokens: int,
-    held_out_bits: Callable[[Transformer], float] | None = None,
 ) -> Result:
     """The model's greedy answers, graded."""
     twin = for_decoding(model)
@@ -84,7 +78,6 @@ def sit(
         tokens=sum(len(completion.ids) for completion in completions) / count,
         loops=sum(LOOP.search(text) is not None for text in texts) / count,
         cut_off=sum(completion.finish == "length" for completion in completions) / count,
-        bits_per_character=held_out_bits(model) if held_out_bits else None,
     )
 
 
@@ -119,10 +112,6 @@ def comparison(exam: Exam, before: Result, after: Result) -> list[list[str]]:
         ["answers in a loop", f"{before.loops:.1%}", f"{after.loops:.1%}"],
         ["answers cut off", f"{before.cut_off:.1%}", f"{after.cut_off:.1%}"],
     ]
-    if before.bits_per_character is not None and after.bits_per_character is not None:
-        change = after.bits_per_character / before.bits_per_character - 1
-        bits = f"{after.bits_per_character:.4f} ({change:+.1%})"
-        rows.append(["held-out text, bits a character", f"{before.bits_per_character:.4f}", bits])
     return rows
 
 
@@ -139,10 +128,6 @@ def degradations(before: Result, after: Result) -> list[str]:
     for what, old, new in (("in a loop", before.loops, after.loops), ("cut off", before.cut_off, after.cut_off)):
         if new > old + RATE_RISE:
             found.append(f"answers {what} rose from {old:.1%} to {new:.1%}")
-    if before.bits_per_character is not None and after.bits_per_character is not None:
-        rise = after.bits_per_character / before.bits_per_character - 1
-        if rise > LOSS_RISE:
-            found.append(f"held-out text costs {rise:.1%} more bits")
     return found
 
 
@@ -152,7 +137,6 @@ def as_report(exam: Exam, result: Result) -> dict[str, Any]:
         "tokens": result.tokens,
         "loops": result.loops,
         "cut_off": result.cut_off,
-        "bits_per_character": result.bits_per_character,
     }
     if exam.pass_mark is not None:
         figures["right"] = {

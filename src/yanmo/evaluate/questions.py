@@ -6,8 +6,7 @@ before `open_questions` does, so that help is instant.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,14 +18,13 @@ from yanmo.core.run import Run
 
 if TYPE_CHECKING:
     from yanmo.evaluate.exam import Exam
-    from yanmo.evaluate.tasks.curriculum import Course
+    from yanmo.evaluate.tax import Tax
+    from yanmo.evaluate.tax_settings import TaxSettings
     from yanmo.model.generate import Completion
     from yanmo.model.reward import RewardModel
-    from yanmo.model.transformer import Transformer
     from yanmo.tokenizer.load import Tokenizer
     from yanmo.train.rollouts import Environment
-
-HELD_OUT_AT_ONCE = 8
+    from yanmo.train.settings import TrainSettings
 
 
 @dataclass(kw_only=True)
@@ -108,13 +106,9 @@ def ask_tasks(
             for one, completion in zip(asked, completions, strict=True)
         ]
 
-    exam = Exam(prompts, grade, [group_name(chosen, one.task, one.level) for one in asked])
+    exam = Exam(prompts, grade, [f"{one.task}, level {one.level}" for one in asked])
     environment = TaskEnvironment(chosen, tokenizer, questions, group_size, seed)
     return Questions(environment, exam, [one.problem.question for one in asked], 0)
-
-
-def group_name(chosen: list[Course], task: str, level: int) -> str:
-    return f"{task}, level {level}"
 
 
 def check_room(length: int, room: int, what: str) -> None:
@@ -218,34 +212,20 @@ def messages_of(value: object) -> list[dict[str, str]] | None:
     return messages if messages[-1]["role"] == "user" else None
 
 
-def held_out_bits(
-    data: list[Path], tokenizer: Tokenizer, sequence_length: int
-) -> Callable[[Transformer], float] | None:
-    """model -> bits a character of the held-out text, or None without any."""
-    from yanmo.data.conversations import ConversationBatches
-    from yanmo.evaluate.likelihood import likelihood, token_documents
+def open_tax(
+    settings: QuestionSettings, tax: TaxSettings, init: Path, tokenizer: Tokenizer, train: TrainSettings, run: Run
+) -> Tax | None:
+    """What learning costs elsewhere; `data` is text, or conversations, that must stay likely. None if not wanted."""
+    from yanmo.evaluate.tax import Tax
     from yanmo.text.conversations import read_conversations
-    from yanmo.train.validation import validation_loss
 
-    if not data:
+    if not tax.measure:
         return None
-    if not are_conversations(data[0]):
-        return lambda model: likelihood(model, tokenizer, token_documents(data, tokenizer)).figures()[
-            "bits_per_character"
-        ]
-    rows = (row.messages for row in read_conversations(data, "auto"))
-    batches = ConversationBatches(
-        [messages for messages in rows if isinstance(messages, list)], tokenizer, sequence_length, HELD_OUT_AT_ONCE, 0
-    )
-
-    def bits(model: Transformer) -> float:
-        import torch
-
-        with torch.no_grad():
-            figures = validation_loss(model, tokenizer, batches.sequential(), HELD_OUT_AT_ONCE)
-        return figures["bits_per_character"]
-
-    return bits
+    if not settings.data or not are_conversations(settings.data[0]):
+        return Tax(replace(tax, data=tax.data or settings.data), init, tokenizer, train, run)
+    rows = (row.messages for row in read_conversations(settings.data, "auto"))
+    conversations = [messages for messages in rows if isinstance(messages, list)]
+    return Tax(tax, init, tokenizer, train, run, conversations)
 
 
 def are_conversations(path: Path) -> bool:
