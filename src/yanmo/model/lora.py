@@ -47,8 +47,8 @@ class LoraLinear(Linear):
         output = super().forward(input)
         if not self.enabled:
             return output
-        narrow = F.linear(F.dropout(input, self.dropout, self.training), self.lora_A.to(input.dtype))
-        return output + F.linear(narrow, self.lora_B.to(input.dtype)) * self.scale
+        narrow = F.linear(F.dropout(input, self.dropout, self.training), self.lora_A.to(input.dtype)) * self.scale
+        return output + F.linear(narrow, self.lora_B.to(input.dtype))
 
     @torch.no_grad()
     def folded(self) -> Tensor:
