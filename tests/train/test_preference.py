@@ -137,8 +137,9 @@ def test_kto_equals_trl(tokenizer_dir: Path, packed: PreferenceBatches, tmp_path
         train_dataset=Dataset.from_dict({"prompt": ["a"] * 2, "completion": ["b", "c"], "label": [True, False]}),
     )
     expected = trainer.compute_loss(trainer.model.train(), as_kto(packed))
-    batches = KtoBatches(packed, rows=1)
-    give_reference(batches.mismatched, model_with(1))
+    mismatched = packed.mismatched()
+    batches = KtoBatches(packed, mismatched, rows=1)
+    give_reference(mismatched, model_with(1))
     batches.attach(policy)
     loss, gradients = ours(batches, policy, PreferenceSettings(loss="kto", beta=0.05))
     assert batches.newest > 0.1, "a baseline of 0 would hide mistakes"
@@ -202,14 +203,14 @@ def equal(loss: Tensor, expected: Tensor, gradients: list[Tensor], ours: Transfo
 
 
 def test_the_baseline_is_at_least_0_and_of_other_questions(packed: PreferenceBatches) -> None:
-    batches = KtoBatches(packed, rows=2)
-    mismatched = batches.mismatched
+    mismatched = packed.mismatched()
+    batches = KtoBatches(packed, mismatched, rows=2)
     for number in range(len(packed.lengths)):
         ids, trained = mismatched.example(number)
         question, answer = packed.example(number), packed.example(number - 2)
         assert ids[~trained].tolist() == question[0][~question[1]].tolist()
         assert ids[trained].tolist() == answer[0][answer[1]].tolist()
-    batches.mismatched.set_reference(np.full(len(packed.lengths), 1e4))
+    mismatched.set_reference(np.full(len(packed.lengths), 1e4))
     batches.attach(model_with(2))
     assert all((batch["baseline"] == 0).all() for batch in batches.sequential())
 

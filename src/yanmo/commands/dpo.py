@@ -100,9 +100,11 @@ def main(settings: Settings) -> None:
         kto, kto_validation = None, None
         if settings.preference.loss == "kto":
             rows = rows_at_once(resolve(hyper))
-            kto, kto_validation = KtoBatches(packed, rows), KtoBatches(validation, rows) if validation else None
-            both = {"training_mismatched": kto, "validation_mismatched": kto_validation}
-            parts |= {name: part.mismatched for name, part in both.items() if part}
+            parts["training_mismatched"] = packed.mismatched()
+            kto = KtoBatches(packed, parts["training_mismatched"], rows)
+            if validation:
+                parts["validation_mismatched"] = validation.mismatched()
+                kto_validation = KtoBatches(validation, parts["validation_mismatched"], rows)
         if settings.preference.needs_reference:
             set_references(settings, run, parts)
 

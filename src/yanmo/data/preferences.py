@@ -18,7 +18,7 @@ import xxhash
 
 from yanmo.core.run import Run
 from yanmo.data.batches import Batch
-from yanmo.data.rows import Flat, PackedRows, flatten
+from yanmo.data.rows import Flat, PackedRows, flatten, pack
 from yanmo.text.preferences import Preference, read_preferences
 from yanmo.text.step import Drop
 from yanmo.tokenizer.chat import Message, Rendered, oldest_exchange, render
@@ -68,6 +68,11 @@ class Answers(PackedRows):
         """Ids and which of them are trained; -1 is the last one."""
         start, stop = self.bounds[:-1][number], self.bounds[1:][number]
         return self.ids[start:stop], self.trained[start:stop]
+
+    def holding(self, members: np.ndarray) -> Batch:
+        """These answers alone, in as few rows as hold them."""
+        rows = pack(self.lengths[members], np.arange(len(members)), self.sequence_length)
+        return self.as_batch([members[row] for row in rows])
 
     def as_batch(self, rows: Sequence[np.ndarray]) -> Batch:
         numbers = _table(rows, -1)

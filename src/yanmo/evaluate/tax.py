@@ -52,6 +52,8 @@ RESAMPLES = 2000
 """Of the bootstrap."""
 SHOWN = 5
 """Answers to show side by side."""
+LONGEST = 60
+"""Characters of them."""
 
 WORDS = {
     "bits_per_character": "held-out loss, bits/character",
@@ -240,7 +242,8 @@ class Tax:
         """A few answers that have changed."""
         pairs = zip(self.before.answers, after.answers, strict=True)
         changed = [(old, new) for old, new in reversed(list(pairs)) if old.text != new.text]
-        rows = [[old.question.messages[-1]["content"], old.text, new.text] for old, new in changed[:SHOWN]]
+        shown = ((old.question.messages[-1]["content"], old.text, new.text) for old, new in changed[:SHOWN])
+        rows = [[text if len(text) <= LONGEST else f"{text[:LONGEST]} …" for text in row] for row in shown]
         if rows:
             self.run.table(f"{len(changed)} of {len(self.prompts)} answers changed", ["asked", "before", "after"], rows)
 

@@ -7,24 +7,44 @@ those of the pairs of the batch moved on by one pair in the data, so the referen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from yanmo.data.preferences import PreferenceBatches
-from yanmo.data.rows import pack
 from yanmo.model.transformer import Transformer
 from yanmo.train.preference import Batch, answer_log_probs
+
+Rows = Sequence[np.ndarray]
+"""Numbers of the answers of each row."""
+
+
+class Pairs(Protocol):
+    """Batches of pairs, with what is in them."""
+
+    batch_size: int
+
+    def members(self, places: Iterable[int]) -> Rows: ...
+
+    def members_in_order(self) -> Iterator[Rows]: ...
+
+    def as_batch(self, rows: Rows) -> Batch: ...
+
+
+class Mismatched(Protocol):
+    """Every question with the answers to another."""
+
+    def holding(self, members: np.ndarray) -> Batch: ...
 
 
 class KtoBatches:
     """The batches of pairs, each with `baseline` (B,), the same for all its rows."""
 
-    def __init__(self, pairs: PreferenceBatches, rows: int) -> None:
+    def __init__(self, pairs: Pairs, mismatched: Mismatched, rows: int) -> None:
         """rows: how many go through the model at once."""
-        self.pairs, self.mismatched, self.rows = pairs, pairs.mismatched(), rows
+        self.pairs, self.mismatched, self.rows = pairs, mismatched, rows
         self.model: Transformer | None = None
         self.newest = 0.0
 
@@ -41,12 +61,9 @@ class KtoBatches:
     def sequential(self) -> Iterator[Batch]:
         return map(self.with_baseline, self.pairs.members_in_order())
 
-    def with_baseline(self, rows: list[np.ndarray]) -> Batch:
+    def with_baseline(self, rows: Rows) -> Batch:
         assert self.model is not None, "batches of KTO need the policy: attach it first"
-        members = np.concatenate(rows)
-        packed = pack(self.mismatched.lengths[members], np.arange(len(members)), self.mismatched.sequence_length)
-        batch = self.mismatched.as_batch([members[row] for row in packed])
-        self.newest = baseline(self.model, batch, self.rows)
+        self.newest = baseline(self.model, self.mismatched.holding(np.concatenate(rows)), self.rows)
         return self.pairs.as_batch(rows) | {"baseline": torch.full((len(rows),), self.newest)}
 
     def watch(self) -> tuple[dict[str, float], dict[str, float]]:

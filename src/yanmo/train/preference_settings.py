@@ -12,7 +12,8 @@ REFERENCE_FREE = ("orpo", "simpo")
 class PreferenceSettings:
     loss: Literal["sigmoid", "ipo", "hinge", "orpo", "simpo", "kto"] = "sigmoid"
     """sigmoid: DPO. ipo: regress the margin to 1 / (2 beta), robust where pairs never disagree. hinge: SLiC. orpo and
-    simpo need no reference model. kto: each answer for itself, against what answers to other questions have gained."""
+    simpo need no reference model. kto: each answer of a pair for itself, against what answers to other questions have
+    gained (answers that are rated one by one, without a pair, are not read)."""
     beta: float = 0.1
     """How dear it is to leave the reference; orpo: weight of its odds ratio; simpo: scale (2 is usual there)."""
     label_smoothing: float = 0.0
