@@ -55,6 +55,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
     rows: list[dict] = [{"prompt": f"第{number}个问题"} for number in range(20)]
     rows += [{"messages": [{"role": "user", "content": "你好"}]}, {"prompt": "长" * 400}, {"prompt": ""}, {"x": 1}]
+    rows += [{"messages": [{"role": "robot", "content": "你好"}]}, {"messages": [{"role": "user", "content": 3}]}]
     file.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     return file
 
@@ -141,7 +142,7 @@ def test_a_reward_model_judges_a_files_prompts(
 ) -> None:
     out = tmp_path / "grpo"
     assert run(asked(base, prompts, judge, out, "--train.steps", "6", "--whiten", "--questions", "4")) == 0
-    assert report(out)["prompts"] == {"kept": 21, "left_out": {"too long": 1, "without a question": 2}}
+    assert report(out)["prompts"] == {"kept": 21, "left_out": {"too long": 1, "without a question": 4}}
     assert "win rate over before" in capsys.readouterr().out
     rows = [row for row in metrics(out) if "score" in row]
     assert rows[0]["reward"] == pytest.approx(0, abs=1e-6), "whitened"

@@ -89,12 +89,13 @@ def main(settings: Settings) -> None:
     from yanmo.train.stage import Stage, resolve, start_model, train
 
     tokenizer = load_tokenizer(settings.init)
-    context = load_config(settings.init).max_position_embeddings
-    room = min(context, hyper.sequence_length) - rollout.max_new_tokens
+    models = [settings.init, *([settings.reward_model] if settings.reward_model else [])]
+    context = min(hyper.sequence_length, *(load_config(model).max_position_embeddings for model in models))
+    room = context - rollout.max_new_tokens
     if room < 1:
         raise ValueError(
-            f"--rollout.max-new-tokens: {rollout.max_new_tokens} leave no room for a question; the context has "
-            f"{context} tokens, --train.sequence-length {hyper.sequence_length}"
+            f"--rollout.max-new-tokens: {rollout.max_new_tokens} leaves no room for a question in the {context} tokens "
+            "that --train.sequence-length and the models' contexts allow"
         )
     resolved = resolve(hyper)
     stops = stop_ids(settings.init)

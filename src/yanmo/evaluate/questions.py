@@ -15,6 +15,7 @@ import xxhash
 
 from yanmo.core.files import iter_lines, open_binary
 from yanmo.core.run import Run
+from yanmo.tokenizer.chat import ROLES
 
 if TYPE_CHECKING:
     from yanmo.evaluate.exam import Exam
@@ -207,7 +208,9 @@ def messages_of(value: object) -> list[dict[str, str]] | None:
         return [{"role": "user", "content": prompt}]
     if not isinstance(messages, list) or not messages:
         return None
-    if not all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in messages):
+    if not all(isinstance(turn, dict) and isinstance(turn.get("content"), str) for turn in messages):
+        return None
+    if any(turn.get("role") not in ROLES for turn in messages):
         return None
     return messages if messages[-1]["role"] == "user" else None
 
