@@ -21,14 +21,8 @@ import time
 from pathlib import Path
 
 SHAPES = {
-    "192 x 4, vocabulary 4,096": {"hidden_size": 192, "intermediate_size": 576, "layers": 4, "heads": 3, "vocab": 4096},
-    "512 x 4, vocabulary 6,400": {
-        "hidden_size": 512,
-        "intermediate_size": 1376,
-        "layers": 8,
-        "heads": 8,
-        "vocab": 6400,
-    },
+    "192 x 4, vocabulary 4,096": {"hidden": 192, "ffn": 576, "layers": 4, "heads": 3, "vocab": 4096},
+    "512 x 4, vocabulary 6,400": {"hidden": 512, "ffn": 1376, "layers": 4, "heads": 8, "vocab": 6400},
 }
 CONTESTANTS = {
     "full, muon": (0, "muon"),

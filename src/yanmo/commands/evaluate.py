@@ -100,7 +100,8 @@ def side_by_side(results: dict[str, dict[str, Any]], run: Run) -> None:
     figures = {name: dict(_figures(result)) for name, result in results.items()}
     words = dict.fromkeys(word for own in figures.values() for word in own)
     rows = [[word, *(own.get(word, "") for own in figures.values())] for word in words]
-    run.table("side by side", ["", *results], rows)
+    names = [Path(name).name for name in results]
+    run.table("side by side", ["", *(names if len(set(names)) == len(names) else results)], rows)
 
 
 def _figures(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
