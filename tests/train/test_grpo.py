@@ -238,15 +238,15 @@ class Even:
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_every_variant_learns_what_is_rewarded(variant: Any) -> None:
-    settings, rollout = GrpoSettings(variant=variant), RolloutSettings(group_size=8, max_new_tokens=3, minibatches=2)
+    settings, rollout = GrpoSettings(variant=variant), RolloutSettings(group_size=8, max_new_tokens=2, minibatches=2)
     model, loss = model_with(1), grpo_loss(settings, 1.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     batches = RolloutBatches(Even(), rollout, 64, 1, [STOP], PACK, with_advantages(settings, rollout), None)
     batches.attach(model)
     rewards = []
-    for _, batch in zip(range(40), batches(0), strict=False):
+    for _, batch in zip(range(30), batches(0), strict=False):
         rewards.append(batches.watch()[1]["reward"])
         (loss(model, batch)[0] / batch["count"].sum()).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert sum(rewards[:4]) / 4 < 0.6 and sum(rewards[-8:]) / 8 > 0.75
+    assert sum(rewards[:4]) / 4 < 0.6 and sum(rewards[-6:]) / 6 > 0.7
