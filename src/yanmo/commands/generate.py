@@ -207,6 +207,8 @@ def complete_all(
             completions = generate(model, [prompt.ids for prompt in batch], settings, stop_ids, first_row=start)
             for prompt, completion in zip(batch, completions, strict=True):
                 text = text_of(completion.ids, tokenizer.token_bytes)
+                if settings.chat or "messages" in prompt.row:
+                    text = text.strip()  # some templates put a space between the speaker and what is said
                 row = {**prompt.row, "completion": text, "finish": completion.finish, "tokens": len(completion.ids)}
                 out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
             out.flush()

@@ -15,7 +15,7 @@ import xxhash
 
 from yanmo.core.files import iter_lines, open_binary
 from yanmo.core.run import Run
-from yanmo.tokenizer.chat import ROLES
+from yanmo.tokenizer.chat import ROLES, template_of
 
 if TYPE_CHECKING:
     from yanmo.evaluate.exam import Exam
@@ -135,16 +135,18 @@ def ask_prompts(
     if not training:
         raise ValueError(f"--prompts {settings.prompts}: {len(found)} prompts are too few to hold one out")
 
+    end = template_of(tokenizer).end_id
+
     def grade(completions: list[Completion]) -> list[float]:
         texts = [
-            prompt.ids + completion.ids + ([tokenizer.turn_end_id] if completion.finish == "stop" else [])
+            prompt.ids + completion.ids + ([end] if completion.finish == "stop" else [])
             for prompt, completion in zip(test, completions, strict=True)
         ]
         return scores(model, texts).tolist()
 
     exam = Exam([prompt.ids for prompt in test], grade, [""] * len(test), pass_mark=None)
     ids = [prompt.ids for prompt in training]
-    judge = Judge(ids, model, questions, seed, tokenizer.turn_end_id, settings.whiten)
+    judge = Judge(ids, model, questions, seed, end, settings.whiten)
     return Questions(judge, exam, [prompt.text for prompt in test], len(training))
 
 

@@ -36,7 +36,7 @@ from yanmo.model.reward import load_reward_model
 from yanmo.model.sampling_settings import SamplingSettings
 from yanmo.model.transformer import Transformer
 from yanmo.text.preferences import Preference
-from yanmo.tokenizer.chat import Message, render
+from yanmo.tokenizer.chat import Message, render, template_of
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer
 from yanmo.train.head import IGNORE, label_log_probs
 from yanmo.train.reward import pair_scores
@@ -250,18 +250,17 @@ class Tax:
     def kl(self, model: Transformer) -> float:
         """KL(model, start) a token of answers sampled from the model: Schulman's k3, exp(d) - 1 - d with d the start's
         log-probability less the model's, unbiased and never negative (http://joschu.net/blog/kl-approx.html)."""
-        tokenizer = self.tokenizer
-        prompts = [render(tokenizer, messages, add_generation_prompt=True)[0] for messages in self.prompts]
+        template = template_of(self.tokenizer)
+        prompts = [template.render(messages, add_generation_prompt=True)[0] for messages in self.prompts]
         settings = SamplingSettings(max_new_tokens=self.settings.max_new_tokens)
-        stops = [tokenizer.turn_end_id, tokenizer.end_id]
         sampled = []
         twin = for_decoding(model)
         for start in range(0, len(prompts), BATCH):
             part = prompts[start : start + BATCH]
-            for prompt, completion in zip(part, generate(twin, part, settings, stops, start), strict=True):
-                answer = completion.ids + [tokenizer.turn_end_id] * (completion.finish == "stop")
+            for prompt, completion in zip(part, generate(twin, part, settings, template.stop_ids, start), strict=True):
+                answer = completion.ids + [template.end_id] * (completion.finish == "stop")
                 sampled.append((prompt + answer, [False] * len(prompt) + [True] * len(answer)))
-        packed = PackedRows(flatten(sampled), tokenizer.pad_id, self.context, 1, 0)
+        packed = PackedRows(flatten(sampled), self.tokenizer.pad_id, self.context, 1, 0)
         before = self.start_model()
         total, count = 0.0, 0
         with inference(model), inference(before):
