@@ -9,6 +9,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import random
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,11 @@ from yanmo.tokenizer.save import save_tokenizer
 from yanmo.tokenizer.train import train
 
 torch.set_num_threads(1)
+
+# The same examples every time, so that a commit passes or fails whoever runs it (HYPOTHESIS_PROFILE=default draws new
+# ones), and no deadline: a machine with other work on it is no fault of the code's.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 VOCABULARY = 512
 
 

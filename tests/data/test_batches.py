@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from yanmo.data.batches import IGNORE, ArrayTokens, PackedBatches, sequential
+from yanmo.data.batches import ArrayTokens, PackedBatches, sequential
+from yanmo.model.labels import IGNORE
 
 END = 0
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from yanmo.data.batches import IGNORE
 from yanmo.data.conversations import ConversationBatches
 from yanmo.data.rows import pack
+from yanmo.model.labels import IGNORE
 from yanmo.tokenizer.chat import render
 from yanmo.tokenizer.load import Tokenizer
 

@@ -12,9 +12,10 @@ import torch
 from tests.conftest import small_texts
 
 from yanmo.core.files import write_jsonl
-from yanmo.data.batches import IGNORE, ArrayTokens, PackedBatches
+from yanmo.data.batches import ArrayTokens, PackedBatches
 from yanmo.data.replay import ReplayBatches, open_text
 from yanmo.data.rows import PackedRows, flatten
+from yanmo.model.labels import IGNORE
 from yanmo.tokenizer.load import Tokenizer
 
 LENGTH = 8

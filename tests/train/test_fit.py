@@ -19,8 +19,9 @@ from torch import Tensor
 
 from yanmo.core.run import Run
 from yanmo.core.signals import Failure, Terminated
-from yanmo.data.batches import IGNORE, ArrayTokens, PackedBatches
+from yanmo.data.batches import ArrayTokens, PackedBatches
 from yanmo.model.config import ModelConfig
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
 from yanmo.train.fit import Hooks, fit, train_step
 from yanmo.train.losses import next_token_loss

@@ -4,14 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from yanmo.model.labels import IGNORE
 from yanmo.train import head
-from yanmo.train.head import (
-    IGNORE,
-    label_log_probs,
-    label_log_probs_and_entropies,
-    linear_cross_entropy,
-    token_losses,
-)
+from yanmo.train.head import label_log_probs, label_log_probs_and_entropies, linear_cross_entropy, token_losses
 
 ODD_VOCABULARY = 131
 

@@ -17,12 +17,12 @@ from torch import Tensor
 from yanmo.core.signals import Failure
 from yanmo.data.rollouts import pack_answers
 from yanmo.model.config import ModelConfig
+from yanmo.model.labels import IGNORE
 from yanmo.model.lora import add_adapters
 from yanmo.model.lora_settings import LoraSettings
 from yanmo.model.reward import RewardModel
 from yanmo.model.transformer import Transformer
 from yanmo.train.actor_critic import ActorCritic
-from yanmo.train.head import IGNORE
 from yanmo.train.ppo import ppo_loss
 from yanmo.train.ppo_returns import KlControl, RunningScores, explained_variance, whiten
 from yanmo.train.ppo_rollouts import PpoBatches

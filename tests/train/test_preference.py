@@ -17,10 +17,10 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from yanmo.data.preferences import PreferenceBatches
 from yanmo.model.checkpoint import save_model
 from yanmo.model.config import ModelConfig
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
 from yanmo.text.preferences import Preference
 from yanmo.tokenizer.load import load_tokenizer
-from yanmo.train.head import IGNORE
 from yanmo.train.kto import KtoBatches
 from yanmo.train.preference import Answers, answer_log_probs, pair_losses, preference_figures, preference_loss
 from yanmo.train.preference_settings import PreferenceSettings

@@ -15,11 +15,11 @@ from yanmo.core.signals import Failure
 from yanmo.data.rollouts import pack_answers
 from yanmo.model.decoding import for_decoding
 from yanmo.model.generate import generate
+from yanmo.model.labels import IGNORE
 from yanmo.model.sampling_settings import SamplingSettings
 from yanmo.model.transformer import Transformer
 from yanmo.train.grpo import with_advantages
 from yanmo.train.grpo_settings import GrpoSettings
-from yanmo.train.head import IGNORE
 from yanmo.train.rollout_settings import RolloutSettings
 from yanmo.train.rollouts import (
     Answer,

@@ -9,9 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from yanmo.data.batches import IGNORE, sequential
+from yanmo.data.batches import sequential
 from yanmo.data.shards import open_shards
 from yanmo.model.config import ModelConfig
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
 from yanmo.train.plot import plot_loss
 from yanmo.train.validation import first_targets, validation_loss

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 
 from yanmo.data.shuffle import Permutation
-
-IGNORE = -100
-"""Label of a position that is no target; `torch.nn.functional.cross_entropy`'s default."""
+from yanmo.model.labels import IGNORE
 
 Batch = dict[str, torch.Tensor]
 

@@ -27,7 +27,7 @@ def epochs(tokens: Sequence[int], weights: Sequence[float], most: float) -> list
             raise ValueError(f"--weights {weight:g}: input {number} has no documents to train on")
     totals = [count * sum(weights) / weight for count, weight in zip(tokens, weights, strict=True)]
     total = min(max(totals), most * min(totals))
-    return [round(total / own, 9) for own in totals]
+    return [float(f"{total / own:.9g}") for own in totals]  # 2, not 1.9999999999999998: that would be 1 and a bit
 
 
 def copies(tokens: np.ndarray, wanted: float, *key: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from yanmo.data.batches import IGNORE, Batch
+from yanmo.data.batches import Batch
 from yanmo.data.rows import PackedRows, flatten
+from yanmo.model.labels import IGNORE
 from yanmo.tokenizer.chat import Rendered
 
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yanmo.data.batches import IGNORE, Batch, to_tensors
+from yanmo.data.batches import Batch, to_tensors
 from yanmo.data.shuffle import Permutation
+from yanmo.model.labels import IGNORE
 from yanmo.tokenizer.chat import Rendered
 
 

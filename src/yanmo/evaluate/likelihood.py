@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from yanmo.data.batches import IGNORE, TokenStream
+from yanmo.data.batches import TokenStream
 from yanmo.data.documents import document_files, read_documents
 from yanmo.data.shards import META, open_shards
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 from yanmo.train.head import token_losses

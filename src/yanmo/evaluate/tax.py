@@ -32,13 +32,14 @@ from yanmo.evaluate.tax_settings import TaxSettings
 from yanmo.model.checkpoint import load_model
 from yanmo.model.decoding import for_decoding
 from yanmo.model.generate import generate
+from yanmo.model.labels import IGNORE
 from yanmo.model.reward import load_reward_model
 from yanmo.model.sampling_settings import SamplingSettings
 from yanmo.model.transformer import Transformer
 from yanmo.text.preferences import Preference
 from yanmo.tokenizer.chat import Message, render, template_of
 from yanmo.tokenizer.load import Tokenizer, load_tokenizer
-from yanmo.train.head import IGNORE, label_log_probs
+from yanmo.train.head import label_log_probs
 from yanmo.train.reward import pair_scores
 from yanmo.train.settings import TrainSettings
 from yanmo.train.stage import resolve

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from yanmo.core import device as hardware
 from yanmo.core.run import Bar, Run, duration
 from yanmo.core.signals import Failure, Stop, deferred
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
-from yanmo.train.head import IGNORE
 from yanmo.train.optimizers import set_learning_rate
 from yanmo.train.schedule import Schedule
 from yanmo.train.settings import TrainSettings

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
 from yanmo.train.grpo_settings import GrpoSettings, Variant
-from yanmo.train.head import IGNORE
 from yanmo.train.rollout_settings import RolloutSettings
 from yanmo.train.rollouts import Batch, Rollout, per_answer, token_log_probs
 

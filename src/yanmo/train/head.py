@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from yanmo.core.device import product_dtype
+from yanmo.model.labels import IGNORE
 
-IGNORE = -100
-"""The label of a position that is no target."""
 CHUNK_BYTES = 8 << 20
 """Logits at once on a CPU: few enough to stay in the cache, enough rows for a product at full speed."""
 CHUNK_BYTES_CUDA = 256 << 20

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from yanmo.model.labels import IGNORE
 from yanmo.train.actor_critic import ActorCritic
-from yanmo.train.head import IGNORE, label_log_probs, label_log_probs_and_entropies
+from yanmo.train.head import label_log_probs, label_log_probs_and_entropies
 from yanmo.train.ppo_settings import PpoSettings
 
 Batch = dict[str, Tensor]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
 from yanmo.train.actor_critic import ActorCritic
-from yanmo.train.head import IGNORE
 from yanmo.train.ppo_returns import (
     KlControl,
     RunningScores,

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
-from yanmo.train.head import IGNORE, label_log_probs
+from yanmo.train.head import label_log_probs
 from yanmo.train.preference_settings import PreferenceSettings
 
 Batch = dict[str, Tensor]

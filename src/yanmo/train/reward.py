@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from yanmo.model.labels import IGNORE
 from yanmo.model.reward import RewardModel
-from yanmo.train.head import IGNORE
 from yanmo.train.preference_settings import RewardSettings
 
 Batch = dict[str, Tensor]

@@ -28,10 +28,11 @@ from torch import Tensor
 from yanmo.core.signals import Failure
 from yanmo.model.decoding import for_decoding
 from yanmo.model.generate import stream
+from yanmo.model.labels import IGNORE
 from yanmo.model.sampling import Sampler
 from yanmo.model.sampling_settings import SamplingSettings
 from yanmo.model.transformer import Transformer
-from yanmo.train.head import IGNORE, label_log_probs
+from yanmo.train.head import label_log_probs
 from yanmo.train.rollout_settings import RolloutSettings
 
 Batch = dict[str, Tensor]

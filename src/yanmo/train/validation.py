@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from yanmo.model.labels import IGNORE
 from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
-from yanmo.train.head import IGNORE, token_losses
+from yanmo.train.head import token_losses
 
 
 def first_targets(batches: Iterable[dict[str, Tensor]], limit: int) -> Iterator[dict[str, Tensor]]:
