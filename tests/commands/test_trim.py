@@ -18,7 +18,7 @@ from tests.tokenizer.test_trim import spm, wordy_texts
 from yanmo import cli
 from yanmo.core.files import write_json, write_jsonl
 from yanmo.model.checkpoint import load_model, save_model
-from yanmo.tokenizer.chat import render
+from yanmo.tokenizer.chat import render, template_of
 from yanmo.tokenizer.load import load_tokenizer
 from yanmo.tokenizer.save import save_tokenizer
 from yanmo.tokenizer.source import open_source
@@ -147,7 +147,7 @@ def test_a_model_keeps_its_logits(directory: Path, documents: Path, tmp_path: Pa
     assert generation["eos_token_id"] == [id_map[2], id_map[0]]
     config = orjson.loads((out / "config.json").read_bytes())
     assert config["vocab_size"] == 1500
-    assert config["eos_token_id"] == load_tokenizer(out).turn_end_id
+    assert config["eos_token_id"] == template_of(load_tokenizer(out)).end_id
 
 
 def test_a_model_of_a_sentencepiece_vocabulary(documents: Path, model_file: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_model_of_a_sentencepiece_vocabulary(documents: Path, model_file: Path
     assert trim(out, model_file, *arguments, "--model", str(old_dir)) == 0
     tokenizer = load_tokenizer(out)
     generation = orjson.loads((out / "generation_config.json").read_bytes())
-    assert generation["eos_token_id"] == [2, tokenizer.turn_end_id, tokenizer.end_id]
+    assert generation["eos_token_id"] == [2, template_of(tokenizer).end_id, tokenizer.end_id]
     assert generation["bos_token_id"] == 1
     old, new = load_model(old_dir).model.embed_tokens.weight, load_model(out).model.embed_tokens.weight
     assert torch.equal(new[tokenizer.end_id], old[2])

@@ -11,7 +11,7 @@ import torch
 from yanmo.data.conversations import ConversationBatches
 from yanmo.data.rows import pack
 from yanmo.model.labels import IGNORE
-from yanmo.tokenizer.chat import render
+from yanmo.tokenizer.chat import render, template_of
 from yanmo.tokenizer.load import Tokenizer
 
 
@@ -113,7 +113,7 @@ def test_too_long_loses_its_oldest_exchanges(tokenizer: Tokenizer) -> None:
     assert (packed.counts.kept, packed.counts.shortened, packed.counts.dropped) == (1, 1, {})
     ((inputs, labels),) = conversations_of(next(iter(packed.sequential())), tokenizer.pad_id)
     assert tokenizer.decode(inputs) == tokenizer.decode(render(tokenizer, shorter)[0][:-2])
-    assert labels[-1] == tokenizer.turn_end_id
+    assert labels[-1] == template_of(tokenizer).end_id
 
 
 def test_no_end_token_after_a_cut(tokenizer: Tokenizer) -> None:
@@ -124,7 +124,7 @@ def test_no_end_token_after_a_cut(tokenizer: Tokenizer) -> None:
     cutting = make(tokenizer, talks[:1], 32, batch=1, cut_answers=True)
     assert (cutting.counts.kept, cutting.counts.cut, cutting.counts.dropped) == (1, 1, {})
     labels = cutting.batch(0)["labels"]
-    assert tokenizer.turn_end_id not in labels.tolist()[0]
+    assert template_of(tokenizer).end_id not in labels.tolist()[0]
     assert labels[0, -1] != IGNORE  # trained to the very edge of the row
 
 

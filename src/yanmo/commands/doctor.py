@@ -141,7 +141,7 @@ def look_at_files(settings: Settings, run: Run) -> list[str]:
             problems.append(f"{path}: no such file or directory")
             run.say(problems[-1])
             continue
-        artefact = identify(path)
+        artefact = identify(path, settings.all)
         if artefact is not None:
             show_artefact(run, path, artefact)
             reports.append({"path": str(path), "kind": artefact.kind, **dict(artefact.facts)})

@@ -17,16 +17,12 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from yanmo.core.fonts import chinese_fonts
 from yanmo.core.processes import core_count
 
 GIGABYTE = 1e9
 PYTHONS = ((3, 11), (3, 13))
 ENOUGH_MEMORY, ENOUGH_DISK = 4 * GIGABYTE, 10 * GIGABYTE
-CHINESE_FONTS = re.compile(
-    "CJK|Source Han|WenQuanYi|SimHei|SimSun|YaHei|PingFang|Heiti|Songti|Hiragino Sans GB|AR PL|Droid Sans Fallback|"
-    "FangSong|KaiTi|LXGW|Sarasa|Unifont|Arial Unicode",
-    re.IGNORECASE,
-)
 PROBE = """
 import json, time
 from yanmo.core.device import can_compile, matmul_flops, DTYPES
@@ -170,9 +166,7 @@ def _compiler() -> Fact:
 
 
 def _fonts() -> Fact:
-    from matplotlib import font_manager
-
-    names = sorted({font.name for font in font_manager.fontManager.ttflist if CHINESE_FONTS.search(font.name)})
+    names = chinese_fonts()
     if names:
         return Fact("fonts", ", ".join(names[:3]), True, "plots can show Chinese")
     return Fact(

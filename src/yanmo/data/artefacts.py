@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,12 @@ class Artefact:
     """Opened, for its report."""
 
 
-def identify(path: Path) -> Artefact | None:
-    """What `path` is, or None if it is none of these: text, perhaps."""
+def identify(path: Path, thorough: bool = False) -> Artefact | None:
+    """What `path` is, or None if it is none of these: text, perhaps. thorough: read token shards to the last byte."""
     kinds: tuple[tuple[bool, Callable[[Path], Artefact]], ...]
     if path.is_dir():
         kinds = (
-            ((path / META).is_file(), _shards),
+            ((path / META).is_file(), partial(_shards, thorough=thorough)),
             ((path / "adapter_config.json").is_file(), _adapter),
             ((path / "config.json").is_file(), _model),
             (any(path.glob("pytorch_model*.bin")), _pickled),
@@ -231,11 +232,13 @@ def _opened(path: Path, result: Artefact) -> Tokenizer | None:
 # Token shards and raw ids
 
 
-def _shards(path: Path) -> Artefact:
+def _shards(path: Path, thorough: bool) -> Artefact:
     result = Artefact("token shards")
     try:
         shards = open_shards(path)
         tokenizer = shards.tokenizer()
+        if thorough:
+            shards.verify()
     except ValueError as error:
         result.problems.append(f"{error}")
         return result

@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from yanmo.core.fonts import chinese_fonts
 from yanmo.data.documents import JSONL
 from yanmo.data.statistics import SourceStatistics
 
-CHINESE = (
-    *("Noto Sans CJK SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei"),
-    *("Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Heiti SC", "Arial Unicode MS"),
-    *("Noto Sans CJK JP", "Droid Sans Fallback", "AR PL UMing CN", "AR PL UKai CN"),
-)
-"""Fonts with Chinese characters, as Linux, Windows and macOS have them."""
-
-BARS = 16
+BARS, FEW = 16, 4
 BLUE, PALE = "#1f4e9c", "#b8c4d6"
 
 
 def plot_statistics(file: Path, title: str, histogram: dict[int, int], sources: Sequence[SourceStatistics]) -> None:
     """Draw the histogram of tokens a document beside the tokens by source, without a display."""
     import matplotlib
-    from matplotlib import font_manager
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    chinese = [name for name in CHINESE if name in installed]
+    chinese = chinese_fonts()
     with matplotlib.rc_context({"font.family": ["DejaVu Sans", *chinese[:1]]}):
         figure = Figure(figsize=(12, 5), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
@@ -44,10 +36,10 @@ def plot_statistics(file: Path, title: str, histogram: dict[int, int], sources: 
         right.barh(places, [source.tokens for source in largest], height=0.75, color=PALE, label="in the corpus, once")
         right.barh(places, [source.train_tokens for source in largest], height=0.4, color=BLUE, label="for training")
         right.set_yticks(places, names)
-        right.invert_yaxis()
+        right.set_ylim(max(len(largest), FEW) - 0.5, -0.5)  # one source alone is a bar, not a wall
         right.set(title="Tokens by source", xlabel="tokens")
         right.xaxis.set_major_formatter(lambda value, _: short(value))
-        right.legend(frameon=False, loc="lower right")
+        right.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
         for axes, along in ((left, "y"), (right, "x")):
             axes.grid(axis=along, alpha=0.25)
             axes.set_axisbelow(True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from yanmo.core.files import fingerprint, read_json, write_json
-from yanmo.model.lora import LoraLinear, add_adapters
+from yanmo.model.lora import add_adapters
 from yanmo.model.lora_settings import LoraSettings
 from yanmo.model.tensors import load_tensors, save_tensors
 from yanmo.model.transformer import Transformer
@@ -145,9 +145,3 @@ def attach_adapter(model: Transformer, base: Path, directory: Path, dtype: torch
 def weights_fingerprint(directory: Path) -> str:
     """xxh3-128 over the weight files of a model directory."""
     return " ".join(fingerprint(path) for path in sorted(directory.glob("model*.safetensors")))
-
-
-def adapter_parameters(model: Transformer) -> int:
-    """Numbers in the adapters alone: the sum of rank (in + out)."""
-    layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
-    return sum(layer.lora_A.numel() + layer.lora_B.numel() for layer in layers)

@@ -21,7 +21,7 @@ import xxhash
 
 from yanmo.core.files import read_json
 from yanmo.tokenizer.bytelevel import from_alphabet
-from yanmo.tokenizer.special import DOCUMENT_END, PAD, TURN_END, TURN_START
+from yanmo.tokenizer.special import DOCUMENT_END, PAD
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -62,18 +62,10 @@ class Tokenizer:
         return self._control("a document end", DOCUMENT_END, "eos_token")
 
     @functools.cached_property
-    def turn_start_id(self) -> int:
-        return self._control("a start of turn", TURN_START)
-
-    @functools.cached_property
-    def turn_end_id(self) -> int:
-        return self._control("an end of turn", TURN_END)
-
-    @functools.cached_property
     def pad_id(self) -> int:
         return self._control("padding", PAD, "pad_token")
 
-    def _control(self, meaning: str, token: str, setting: str = "") -> int:
+    def _control(self, meaning: str, token: str, setting: str) -> int:
         configured = self.config.get(setting)
         if isinstance(configured, dict):  # older files store an AddedToken object
             configured = configured["content"]
@@ -81,8 +73,10 @@ class Tokenizer:
             number = None if candidate is None else self.backend.token_to_id(candidate)
             if number is not None:
                 return number
-        way_out = f"name one as {setting!r} in tokenizer_config.json" if setting else "add it to the vocabulary"
-        raise ValueError(f"{self.path}: the tokenizer has no token for {meaning} ({token}); {way_out}")
+        raise ValueError(
+            f"{self.path}: the tokenizer has no token for {meaning} ({token}); name one as {setting!r} in "
+            "tokenizer_config.json"
+        )
 
     @functools.cached_property
     def special_ids(self) -> frozenset[int]:

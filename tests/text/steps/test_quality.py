@@ -5,7 +5,7 @@ import pytest
 from yanmo.text.step import Drop
 from yanmo.text.steps.characters import composition
 from yanmo.text.steps.kinds import PROFILES, Profile
-from yanmo.text.steps.quality import han_ratio, length, proportions
+from yanmo.text.steps.quality import length, proportions
 
 PROSE = "春天来了，河边的柳树发出了新芽。孩子们在草地上放风筝，笑声传得很远。老人坐在长椅上，慢慢地讲着从前的事。"
 
@@ -24,7 +24,8 @@ PROSE = "春天来了，河边的柳树发出了新芽。孩子们在草地上�
     ],
 )
 def test_han_ratio(text: str, ratio: float) -> None:
-    assert han_ratio(text) == ratio
+    made_of = composition(text)
+    assert made_of.han / max(made_of.visible, 1) == ratio
 
 
 def test_composition_counts_every_visible_character_once() -> None:

@@ -9,7 +9,6 @@ half the one below. (DAPO samples until enough groups are mixed instead, which t
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -98,13 +97,3 @@ def held_out(courses: Sequence[Course], count: int, seed: int) -> list[Asked]:
                 break
         chosen += found.values()
     return chosen
-
-
-def by_task(asked: Sequence[Asked], passed: Sequence[bool]) -> dict[str, dict[str, list[int]]]:
-    """Task -> level ("all" too) -> [passed, asked]."""
-    table: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    for (_, task, level), right in zip(asked, passed, strict=True):
-        for name in ("all", str(level)):
-            table[task][name][0] += right
-            table[task][name][1] += 1
-    return {task: dict(levels) for task, levels in table.items()}

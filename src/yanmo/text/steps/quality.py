@@ -59,9 +59,3 @@ def proportions(profile: Profile, min_han: float) -> Step:
         return text
 
     return step
-
-
-def han_ratio(text: str) -> float:
-    """Share of Han characters among the characters that are not white space; 0 for none at all."""
-    made_of = composition(text)
-    return made_of.han / max(made_of.visible, 1)
