@@ -16,7 +16,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-all: $(VENV)/installed-dev
+test-all: $(VENV)/installed-all
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed-dev
@@ -33,6 +33,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet -e ".[dev]" -c $(CONSTRAINTS)
 	touch $@ $(VENV)/installed
+
+$(VENV)/installed-all: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet -e ".[all]" -c $(CONSTRAINTS)
+	touch $@ $(VENV)/installed-dev $(VENV)/installed
 
 clean-env:
 	rm -rf $(VENV)

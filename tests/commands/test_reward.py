@@ -122,6 +122,15 @@ def test_a_reward_model_is_no_language_model(
     assert "language model" in capsys.readouterr().err
 
 
+def test_a_reward_model_of_an_adapter_wants_a_merge_first(
+    base: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = tmp_path / "adapter"
+    assert run(command("dpo", base, pairs, adapter, "--lora.rank", "4", "--train.steps", "1")) == 0
+    assert run(command("reward", adapter, pairs, tmp_path / "reward", "--train.steps", "1")) == 2
+    assert "yanmo merge --adapter" in capsys.readouterr().err
+
+
 def test_the_loss_is_trls(base: Path, pairs: Path, tmp_path: Path) -> None:
     from yanmo.data.preferences import PreferenceBatches
     from yanmo.text.preferences import Preference

@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from yanmo.core.settings import CommandSettings
 from yanmo.evaluate.tax_settings import TaxSettings
-from yanmo.model.lora_settings import LoraSettings
 from yanmo.text.preferences import Preference
-from yanmo.train.preference_settings import PreferenceSettings
+from yanmo.train.preference_settings import FromPreferences, PreferenceSettings, preference_training
 from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -34,33 +32,14 @@ BEYOND = 100.0
 
 def dpo_defaults() -> TrainSettings:
     """Small steps: a preference loss is at its end long before the weights are far away."""
-    return TrainSettings(
-        epochs=1.0,
-        sequence_length=1024,
-        batch_size=8,
-        optimizer="adamw",
-        lr=5e-5,
-        weight_decay=0.0,
-        schedule="linear",
-        warmup=0.1,
-        eval_every=50,
-    )
+    return preference_training(lr=5e-5, weight_decay=0.0)
 
 
 @dataclass(kw_only=True)
-class Settings(CommandSettings):
+class Settings(FromPreferences):
     MAY_CHANGE: ClassVar = ("train.save-every", "train.keep", "train.eval-every")
 
-    init: Path
-    """The model directory to start from, which is also the reference; or an adapter's, whose training goes on."""
-    data: list[Path]
-    """Preferences: files or folders in any of the public formats (prompt/chosen/rejected, ranked answers, ...)."""
-    format: str = "auto"
-    """Name of the preferences' format; auto looks."""
-    val_fraction: float = 0.05
-    """Share of the questions held out to validate on."""
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)
-    lora: LoraSettings = field(default_factory=LoraSettings)
     train: TrainSettings = field(default_factory=dpo_defaults)
     tax: TaxSettings = field(default_factory=TaxSettings)
     samples: list[str] = field(default_factory=lambda: ["你好", "你是谁？", "请介绍一下你自己。"])

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from yanmo.core.settings import CommandSettings
-from yanmo.model.lora_settings import LoraSettings
-from yanmo.train.preference_settings import RewardSettings
+from yanmo.train.preference_settings import FromPreferences, RewardSettings, preference_training
 from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -22,33 +20,16 @@ if TYPE_CHECKING:
 
 def reward_defaults() -> TrainSettings:
     """A new head has to be learned from few pairs: at 1e-4 a model of 3 M parameters is not there after 60 steps."""
-    return TrainSettings(
-        epochs=1.0,
-        sequence_length=1024,
-        batch_size=8,
-        optimizer="adamw",
-        lr=5e-4,
-        weight_decay=0.01,
-        schedule="linear",
-        warmup=0.1,
-        eval_every=50,
-    )
+    return preference_training(lr=5e-4, weight_decay=0.01)
 
 
 @dataclass(kw_only=True)
-class Settings(CommandSettings):
+class Settings(FromPreferences):
     MAY_CHANGE: ClassVar = ("train.save-every", "train.keep", "train.eval-every")
 
     init: Path
-    """The language model directory to start from."""
-    data: list[Path]
-    """Preferences: files or folders in any of the public formats (prompt/chosen/rejected, ranked answers, ...)."""
-    format: str = "auto"
-    """Name of the preferences' format; auto looks."""
-    val_fraction: float = 0.05
-    """Share of the questions held out to validate on."""
+    """The language model directory to start from; an adapter has to be merged first."""
     reward: RewardSettings = field(default_factory=RewardSettings)
-    lora: LoraSettings = field(default_factory=LoraSettings)
     train: TrainSettings = field(default_factory=reward_defaults)
     out: Path = Path("runs/reward")
 
@@ -56,6 +37,7 @@ class Settings(CommandSettings):
 def main(settings: Settings) -> None:
     from yanmo.core.run import open_run
     from yanmo.data.preferences import PreferenceBatches, read_split, say_counts
+    from yanmo.model.adapter import is_adapter
     from yanmo.model.checkpoint import load_config
     from yanmo.model.reward import load_reward_model
     from yanmo.text.preferences import Preference
@@ -63,6 +45,8 @@ def main(settings: Settings) -> None:
     from yanmo.train.reward import reward_figures, reward_loss
     from yanmo.train.stage import Stage, train
 
+    if is_adapter(settings.init):
+        raise ValueError(f"--init {settings.init}: an adapter; make a model of it first: yanmo merge --adapter")
     hyper, tokenizer = settings.train, load_tokenizer(settings.init)
     context = min(load_config(settings.init).max_position_embeddings, hyper.sequence_length)
 

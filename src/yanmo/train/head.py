@@ -10,7 +10,7 @@ each token's log-probability before they know its gradient, computes the logits 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -98,28 +98,46 @@ class _Head:
         return -log_probabilities.gather(1, labels[:, None]).squeeze(1), log_probabilities
 
 
+Slope = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+"""(rows, targets, losses, log-probabilities, which it may overwrite) -> the gradient of these rows' logits."""
+
+
+def _gradients(
+    hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int | None, needs: Sequence[bool], slope: Slope
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of hidden and weight, where they are needed, from those of the logits, a chunk at a time."""
+    head = _Head(hidden, weight)
+    d_hidden = torch.zeros_like(hidden) if needs[0] else None
+    # The sum over chunks is kept in fp32 whatever the products run in.
+    d_weight = torch.zeros_like(head.weight, dtype=head.sum_dtype) if needs[1] else None
+    for rows in _chunks(labels, chunk or head.chunk):
+        inputs, targets = hidden[rows], labels[rows]
+        d_logits = slope(rows, targets, *head.losses(inputs, targets)).to(head.dtype)
+        if d_hidden is not None:
+            d_hidden[rows] = (d_logits @ head.weight).to(hidden.dtype)
+        if d_weight is not None:
+            _accumulate(d_weight, d_logits, inputs.to(head.dtype))
+    return d_hidden, None if d_weight is None else d_weight[: head.vocab_size].to(weight.dtype)
+
+
+def _at(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The places of the labels among the logits."""
+    return torch.arange(len(targets), device=targets.device), targets
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int | None) -> Tensor:
-        head = _Head(hidden, weight)
-        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
-        total = hidden.new_zeros((), dtype=head.sum_dtype)
-        d_hidden = torch.zeros_like(hidden) if needs_hidden else None
-        # The sum over chunks is kept in fp32 whatever the products run in.
-        d_weight = torch.zeros_like(head.weight, dtype=head.sum_dtype) if needs_weight else None
-        for rows in _chunks(labels, chunk or head.chunk):
-            inputs, targets = hidden[rows], labels[rows]
-            losses, log_probabilities = head.losses(inputs, targets)
-            total += losses.sum()
+        total = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
+
+        def slope(rows: Any, targets: Tensor, losses: Tensor, log_probabilities: Tensor) -> Tensor:
+            total.add_(losses.sum())
             # d loss / d logits = softmax - one-hot, for which the log-probabilities' memory is used again.
             d_logits = log_probabilities.exp_()
-            d_logits[torch.arange(len(targets), device=targets.device), targets] -= 1
-            d_logits = d_logits.to(head.dtype)
-            if d_hidden is not None:
-                d_hidden[rows] = (d_logits @ head.weight).to(hidden.dtype)
-            if d_weight is not None:
-                _accumulate(d_weight, d_logits, inputs.to(head.dtype))
-        ctx.gradients = d_hidden, None if d_weight is None else d_weight[: head.vocab_size].to(weight.dtype)
+            d_logits[_at(targets)] -= 1
+            return d_logits
+
+        ctx.gradients = _gradients(hidden, weight, labels, chunk, ctx.needs_input_grad, slope)
         return total
 
     @staticmethod
@@ -141,23 +159,14 @@ class _LabelLogProbs(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, labels = ctx.saved_tensors
-        head = _Head(hidden, weight)
-        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
-        d_hidden = torch.zeros_like(hidden) if needs_hidden else None
-        d_weight = torch.zeros_like(head.weight, dtype=head.sum_dtype) if needs_weight else None
-        for rows in _chunks(labels, ctx.chunk or head.chunk):
-            inputs, targets = hidden[rows], labels[rows]
-            _, log_probabilities = head.losses(inputs, targets)
+        def slope(rows: Any, targets: Tensor, losses: Tensor, log_probabilities: Tensor) -> Tensor:
             # d log p / d logits = one-hot - softmax.
             d_logits = log_probabilities.exp_().neg_()
-            d_logits[torch.arange(len(targets), device=targets.device), targets] += 1
-            d_logits = (d_logits * gradient[rows][:, None]).to(head.dtype)
-            if d_hidden is not None:
-                d_hidden[rows] = (d_logits @ head.weight).to(hidden.dtype)
-            if d_weight is not None:
-                _accumulate(d_weight, d_logits, inputs.to(head.dtype))
-        return d_hidden, None if d_weight is None else d_weight[: head.vocab_size].to(weight.dtype), None, None
+            d_logits[_at(targets)] += 1
+            return d_logits * gradient[rows][:, None]
+
+        hidden, weight, labels = ctx.saved_tensors
+        return *_gradients(hidden, weight, labels, ctx.chunk, ctx.needs_input_grad, slope), None, None
 
 
 class _LabelLogProbsAndEntropies(torch.autograd.Function):
@@ -167,7 +176,7 @@ class _LabelLogProbsAndEntropies(torch.autograd.Function):
         log_probs, entropies = (hidden.new_zeros(len(hidden), dtype=head.sum_dtype) for _ in range(2))
         for rows in _chunks(labels, chunk or head.chunk):
             losses, each = head.losses(hidden[rows], labels[rows])
-            log_probs[rows], entropies[rows] = -losses, -_expected(each, head)
+            log_probs[rows], entropies[rows] = -losses, -_expected(each, len(weight))
         ctx.save_for_backward(hidden, weight, labels)
         ctx.chunk = chunk
         return log_probs, entropies
@@ -176,30 +185,23 @@ class _LabelLogProbsAndEntropies(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_log_probs: Tensor, d_entropies: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, labels = ctx.saved_tensors
-        head = _Head(hidden, weight)
-        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
-        d_hidden = torch.zeros_like(hidden) if needs_hidden else None
-        d_weight = torch.zeros_like(head.weight, dtype=head.sum_dtype) if needs_weight else None
-        for rows in _chunks(labels, ctx.chunk or head.chunk):
-            inputs, targets = hidden[rows], labels[rows]
-            _, each = head.losses(inputs, targets)
+        size = len(weight)
+
+        def slope(rows: Any, targets: Tensor, losses: Tensor, log_probabilities: Tensor) -> Tensor:
             # d log p / d logits = one-hot - p, and d entropy / d logits = -p (log p + entropy).
-            factor = each[:, : head.vocab_size] - _expected(each, head)[:, None]
+            factor = log_probabilities[:, :size] - _expected(log_probabilities, size)[:, None]
             factor.mul_(d_entropies[rows][:, None]).add_(d_log_probs[rows][:, None])
-            d_logits = each.exp_().neg_()
-            d_logits[:, : head.vocab_size] *= factor
-            d_logits[torch.arange(len(targets), device=targets.device), targets] += d_log_probs[rows]
-            d_logits = d_logits.to(head.dtype)
-            if d_hidden is not None:
-                d_hidden[rows] = (d_logits @ head.weight).to(hidden.dtype)
-            if d_weight is not None:
-                _accumulate(d_weight, d_logits, inputs.to(head.dtype))
-        return d_hidden, None if d_weight is None else d_weight[: head.vocab_size].to(weight.dtype), None, None
+            d_logits = log_probabilities.exp_().neg_()
+            d_logits[:, :size] *= factor
+            d_logits[_at(targets)] += d_log_probs[rows]
+            return d_logits
+
+        return *_gradients(hidden, weight, labels, ctx.chunk, ctx.needs_input_grad, slope), None, None
 
 
-def _expected(log_probabilities: Tensor, head: _Head) -> Tensor:
+def _expected(log_probabilities: Tensor, size: int) -> Tensor:
     """(n,): the mean of log p under p itself, minus the entropy. The padding's is p log p = 0, not NaN."""
-    real = log_probabilities[:, : head.vocab_size]
+    real = log_probabilities[:, :size]
     return (real.exp() * real).sum(1)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from yanmo.core.settings import CommandSettings
+from yanmo.model.lora_settings import LoraSettings
+from yanmo.train.settings import TrainSettings
 
 REFERENCE_FREE = ("orpo", "simpo")
 
@@ -55,3 +60,33 @@ class RewardSettings:
         for name in ("margin", "center"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--reward.{name}: {getattr(self, name)} must be at least 0")
+
+
+@dataclass(kw_only=True)
+class FromPreferences(CommandSettings):
+    """What `dpo` and `reward` read."""
+
+    init: Path
+    """The model directory to start from (of dpo also the reference), or an adapter's, whose training goes on."""
+    data: list[Path]
+    """Preferences: files or folders in any of the public formats (prompt/chosen/rejected, ranked answers, ...)."""
+    format: str = "auto"
+    """Name of the preferences' format; auto looks."""
+    val_fraction: float = 0.05
+    """Share of the questions held out to validate on."""
+    lora: LoraSettings = field(default_factory=LoraSettings)
+
+
+def preference_training(lr: float, weight_decay: float) -> TrainSettings:
+    """One pass in small steps: preferences are few, and soon learned."""
+    return TrainSettings(
+        epochs=1.0,
+        sequence_length=1024,
+        batch_size=8,
+        optimizer="adamw",
+        lr=lr,
+        weight_decay=weight_decay,
+        schedule="linear",
+        warmup=0.1,
+        eval_every=50,
+    )
