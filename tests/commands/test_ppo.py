@@ -80,8 +80,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy(monkeypatch: pytest.MonkeyPatch, base: Path) -> None:
     """Instead of a task, whoever says 好 is right."""
 
-    def open_toy(settings, tokenizer, room, count, *rest):
-        contains = Contains(base, "好", count)
+    def open_toy(settings, *rest):
+        contains = Contains(base, "好", settings.groups)
         exam = Exam(contains.prompts[:8], lambda said: [contains.score(each.ids) for each in said], ["toy"] * 8)
         return Questions(contains, exam, [f"{number}" for number in range(8)], 32)
 

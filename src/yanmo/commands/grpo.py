@@ -12,53 +12,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from yanmo.core.settings import CommandSettings
-from yanmo.evaluate.questions import QuestionSettings
-from yanmo.evaluate.tax_settings import TaxSettings
-from yanmo.model.lora_settings import LoraSettings
+from yanmo.evaluate.questions import ReinforcementSettings, reinforcement_training
 from yanmo.train.grpo_settings import GrpoSettings
-from yanmo.train.rollout_settings import RolloutSettings
 from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from yanmo.core.run import Run
     from yanmo.evaluate.exam import Exam, Result
     from yanmo.model.transformer import Transformer
-    from yanmo.train.rollouts import RolloutBatches
-
-SHOWN = 6
-"""Held-out questions whose answers are shown at the end."""
 
 
 def grpo_defaults() -> TrainSettings:
-    return TrainSettings(
-        steps=200,
-        sequence_length=256,
-        batch_size=128,
-        optimizer="adamw",
-        lr=1e-4,
-        weight_decay=0.0,
-        schedule="linear",
-        warmup=0.05,
-        eval_every=20,
-        save_every=100,
-    )
+    return reinforcement_training(steps=200, eval_every=20, save_every=100)
 
 
 @dataclass(kw_only=True)
-class Settings(QuestionSettings, CommandSettings):
-    MAY_CHANGE: ClassVar = ("train.save-every", "train.keep")
-
-    init: Path
-    """The model directory to start from, which is also the reference; or an adapter's, whose training goes on."""
-    rollout: RolloutSettings = field(default_factory=RolloutSettings)
+class Settings(ReinforcementSettings):
     grpo: GrpoSettings = field(default_factory=GrpoSettings)
-    lora: LoraSettings = field(default_factory=LoraSettings)
     train: TrainSettings = field(default_factory=grpo_defaults)
-    """--train.batch-size counts answers here."""
-    tax: TaxSettings = field(default_factory=TaxSettings)
     out: Path = Path("runs/grpo")
 
 
@@ -67,20 +40,15 @@ def main(settings: Settings) -> None:
     hyper, rollout = settings.train, settings.rollout
     if rollout.group_size < 2:
         raise ValueError("--rollout.group-size: 1 answer has no others to be compared with; give at least 2")
-    if hyper.batch_size % rollout.group_size:
-        raise ValueError(
-            f"--train.batch-size: {hyper.batch_size} answers are no whole number of groups; "
-            f"--rollout.group-size is {rollout.group_size}"
-        )
 
     from functools import partial
 
     from yanmo.core.device import DTYPES
     from yanmo.core.run import open_run
     from yanmo.data.rollouts import pack_answers
-    from yanmo.evaluate.exam import pass_rates, sit
-    from yanmo.evaluate.questions import open_questions, open_tax
-    from yanmo.model.checkpoint import load_config, load_model, stop_ids
+    from yanmo.evaluate.exam import conclude, pass_rates, sit
+    from yanmo.evaluate.questions import open_questions, open_tax, room_for_a_question
+    from yanmo.model.checkpoint import load_model, stop_ids
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.fit import rows_at_once
     from yanmo.train.grpo import grpo_loss, with_advantages
@@ -89,19 +57,11 @@ def main(settings: Settings) -> None:
     from yanmo.train.stage import Stage, resolve, start_model, train
 
     tokenizer = load_tokenizer(settings.init)
-    models = [settings.init, *([settings.reward_model] if settings.reward_model else [])]
-    context = min(hyper.sequence_length, *(load_config(model).max_position_embeddings for model in models))
-    room = context - rollout.max_new_tokens
-    if room < 1:
-        raise ValueError(
-            f"--rollout.max-new-tokens: {rollout.max_new_tokens} leaves no room for a question in the {context} tokens "
-            "that --train.sequence-length and the models' contexts allow"
-        )
+    room = room_for_a_question(settings)
     resolved = resolve(hyper)
     stops = stop_ids(settings.init)
     with open_run(settings) as run:
-        groups = hyper.batch_size // rollout.group_size
-        asked = open_questions(settings, tokenizer, room, groups, rollout.group_size, hyper.seed, resolved.device, run)
+        asked = open_questions(settings, tokenizer, room, resolved.device, run)
         tax = open_tax(settings, settings.tax, settings.init, tokenizer, hyper, run)
         start = load_model(settings.init, device=resolved.device).eval().requires_grad_(False)
         start.compute_dtype = DTYPES[resolved.dtype]
@@ -144,7 +104,7 @@ def main(settings: Settings) -> None:
             tokenizer=tokenizer,
             loss=grpo_loss(settings.grpo, rollout.temperature),
             batches=source,
-            batches_per_epoch=max(1, asked.per_epoch // groups) * rollout.updates,
+            batches_per_epoch=max(1, asked.per_epoch // settings.groups) * rollout.updates,
             validate=validate,
             samples=lambda model: [],
             score=score,
@@ -153,7 +113,11 @@ def main(settings: Settings) -> None:
         )
         model = train(stage, run, settings.resume)
         after = sit(model, tokenizer, asked.exam, stops, rollout.max_new_tokens)
-        conclude(run, source, asked.exam, asked.texts, before, after, source.divergence(model, asked.exam.prompts))
+        divergence = source.divergence(model, asked.exam.prompts)
+        distance = [["KL from the reference, nats a token", "0", f"{divergence:.4f}"]]
+        conclude(run, asked.exam, asked.texts, before, after, distance, source.shares())
+        run.report["after"]["kl"] = divergence
+        run.report["bad_rewards"] = source.bad_rewards
         if tax:
             tax.conclude(model)
 
@@ -170,31 +134,3 @@ def announce(run: Run, exam: Exam, before: Result) -> None:
             "warning: not one answer earns anything, so there may be nothing to learn from; a short `yanmo sft` on "
             "what `yanmo tasks` writes teaches a model the form of an answer"
         )
-
-
-def conclude(
-    run: Run,
-    source: RolloutBatches,
-    exam: Exam,
-    questions: list[str],
-    before: Result,
-    after: Result,
-    divergence: float,
-) -> None:
-    """The table of before and after, where the time went, and what has become worse."""
-    from yanmo.evaluate.exam import as_report, comparison, degradations, shown
-
-    worse = degradations(before, after)
-    shares = source.shares()
-    run.report |= {
-        "before": as_report(exam, before),
-        "after": as_report(exam, after) | {"kl": divergence},
-        "degraded": worse,
-        "time_shares": shares,
-        "bad_rewards": source.bad_rewards,
-    }
-    rows = [*comparison(exam, before, after), ["KL from the reference, nats a token", "0", f"{divergence:.4f}"]]
-    run.table("held-out questions", ["what", "before", "after"], rows)
-    run.table("answers", ["question", "before", "after"], shown(questions, before, after, SHOWN))
-    run.say("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
-    run.say(f"degraded: {'; '.join(worse)}" if worse else "nothing measured here has become clearly worse")

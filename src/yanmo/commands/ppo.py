@@ -13,26 +13,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from yanmo.core.settings import CommandSettings
-from yanmo.evaluate.questions import QuestionSettings
-from yanmo.evaluate.tax_settings import TaxSettings
+from yanmo.evaluate.questions import ReinforcementSettings, reinforcement_training
 from yanmo.model.lora_settings import LoraSettings
 from yanmo.train.ppo_settings import PpoSettings
 from yanmo.train.rollout_settings import RolloutSettings
 from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from yanmo.core.run import Run
-    from yanmo.evaluate.exam import Result
-    from yanmo.evaluate.questions import Questions
     from yanmo.model.transformer import Transformer
     from yanmo.train.actor_critic import ActorCritic
-    from yanmo.train.ppo_rollouts import PpoBatches
 
-SHOWN = 6
-"""Held-out questions whose answers are shown at the end."""
 DISTANCES = {
     "kl_answer": "KL from the reference, nats an answer",
     "kl": "  a token",
@@ -41,18 +33,7 @@ DISTANCES = {
 
 
 def ppo_defaults() -> TrainSettings:
-    return TrainSettings(
-        steps=400,
-        sequence_length=256,
-        batch_size=128,
-        optimizer="adamw",
-        lr=1e-4,
-        weight_decay=0.0,
-        schedule="linear",
-        warmup=0.05,
-        eval_every=40,
-        save_every=80,
-    )
+    return reinforcement_training(steps=400, eval_every=40, save_every=80)
 
 
 def rollout_defaults() -> RolloutSettings:
@@ -61,38 +42,27 @@ def rollout_defaults() -> RolloutSettings:
 
 
 @dataclass(kw_only=True)
-class Settings(QuestionSettings, CommandSettings):
-    MAY_CHANGE: ClassVar = ("train.save-every", "train.keep")
-
-    init: Path
-    """The model directory to start from, which is also the reference; or an adapter's, whose training goes on."""
+class Settings(ReinforcementSettings):
     rollout: RolloutSettings = field(default_factory=rollout_defaults)
     ppo: PpoSettings = field(default_factory=PpoSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     """Of the policy; the critic is trained whole."""
     train: TrainSettings = field(default_factory=ppo_defaults)
-    """--train.batch-size counts answers here."""
-    tax: TaxSettings = field(default_factory=TaxSettings)
     out: Path = Path("runs/ppo")
 
 
 def main(settings: Settings) -> None:
     settings.check()
     hyper, rollout = settings.train, settings.rollout
-    if hyper.batch_size % rollout.group_size:
-        raise ValueError(
-            f"--train.batch-size: {hyper.batch_size} answers are no whole number of groups of {rollout.group_size} "
-            "(--rollout.group-size)"
-        )
 
     from functools import partial
 
     from yanmo.core.device import DTYPES
     from yanmo.core.run import open_run
     from yanmo.data.rollouts import pack_answers
-    from yanmo.evaluate.exam import sit
-    from yanmo.evaluate.questions import open_questions, open_tax
-    from yanmo.model.checkpoint import load_config, load_model, stop_ids
+    from yanmo.evaluate.exam import conclude, sit
+    from yanmo.evaluate.questions import open_questions, open_tax, room_for_a_question
+    from yanmo.model.checkpoint import load_model, stop_ids
     from yanmo.tokenizer.load import load_tokenizer
     from yanmo.train.actor_critic import actor_critic_optimizers, load_actor_critic, save_actor_critic
     from yanmo.train.fit import rows_at_once
@@ -102,19 +72,9 @@ def main(settings: Settings) -> None:
     from yanmo.train.stage import Stage, resolve, train
 
     tokenizer, resolved, stops = load_tokenizer(settings.init), resolve(hyper), stop_ids(settings.init)
-    models = [settings.init, *([settings.reward_model] if settings.reward_model else [])]
-    context = min(hyper.sequence_length, *(load_config(model).max_position_embeddings for model in models))
-    room = context - rollout.max_new_tokens
-    if room < 1:
-        raise ValueError(
-            f"--rollout.max-new-tokens: {rollout.max_new_tokens} leaves no room for a question in the {context} tokens "
-            "that --train.sequence-length and the models' contexts allow"
-        )
+    room = room_for_a_question(settings)
     with open_run(settings) as run:
-        questions = hyper.batch_size // rollout.group_size
-        asked = open_questions(
-            settings, tokenizer, room, questions, rollout.group_size, hyper.seed, resolved.device, run
-        )
+        asked = open_questions(settings, tokenizer, room, resolved.device, run)
         tax = open_tax(settings, settings.tax, settings.init, tokenizer, hyper, run)
         start = load_model(settings.init, device=resolved.device).eval().requires_grad_(False)
         start.compute_dtype = DTYPES[resolved.dtype]
@@ -158,7 +118,7 @@ def main(settings: Settings) -> None:
             tokenizer=tokenizer,
             loss=ppo_loss(settings.ppo, rollout.temperature),
             batches=source,
-            batches_per_epoch=max(1, asked.per_epoch // questions) * rollout.updates,
+            batches_per_epoch=max(1, asked.per_epoch // settings.groups) * rollout.updates,
             validate=validate,
             samples=lambda model: [],
             score=score,
@@ -166,7 +126,15 @@ def main(settings: Settings) -> None:
         )
         model = train(stage, run, settings.resume)
         after = sit(model, tokenizer, exam, stops, rollout.max_new_tokens), source.examine(model, exam.prompts)
-        conclude(run, source, asked, before, after)
+        (old, far), (new, further) = before, after
+        distances = [[words, f"{far[name]:.3f}", f"{further[name]:.3f}"] for name, words in DISTANCES.items()]
+        conclude(run, exam, asked.texts, old, new, distances, source.shares())
+        run.report["before"] |= far
+        run.report["after"] |= further
+        run.report |= {"bad_rewards": source.bad_rewards, "beta": source.control.beta}
+        if source.stopped:
+            run.say(f"stopped early: {source.stopped}")
+            run.report["stopped"] = source.stopped
         if tax:
             tax.conclude(model)
 
@@ -188,30 +156,3 @@ def begin(settings: Settings) -> ActorCritic:
         critic = RewardModel(body.config)
         critic.model = body.model
     return ActorCritic(start_model(settings.init, settings.lora), critic)
-
-
-Measured = tuple["Result", dict[str, float]]
-
-
-def conclude(run: Run, source: PpoBatches, asked: Questions, before: Measured, after: Measured) -> None:
-    """The table of before and after, where the time went, and what has become worse."""
-    from yanmo.evaluate.exam import as_report, comparison, degradations, shown
-
-    rows = comparison(asked.exam, before[0], after[0])
-    rows += [[words, f"{before[1][name]:.3f}", f"{after[1][name]:.3f}"] for name, words in DISTANCES.items()]
-    run.table("held-out questions", ["what", "before", "after"], rows)
-    run.table("answers", ["question", "before", "after"], shown(asked.texts, before[0], after[0], SHOWN))
-    shares, worse = source.shares(), degradations(before[0], after[0])
-    run.say("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
-    run.say(f"degraded: {'; '.join(worse)}" if worse else "nothing measured here has become clearly worse")
-    if source.stopped:
-        run.say(f"stopped early: {source.stopped}")
-        run.report["stopped"] = source.stopped
-    run.report |= {
-        "before": as_report(asked.exam, before[0]) | before[1],
-        "after": as_report(asked.exam, after[0]) | after[1],
-        "degraded": worse,
-        "time_shares": shares,
-        "bad_rewards": source.bad_rewards,
-        "beta": source.control.beta,
-    }

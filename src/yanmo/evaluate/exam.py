@@ -6,10 +6,11 @@ run in circles and how many do not end; what becomes of everything else is `tax.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from yanmo.core.run import Run
 from yanmo.evaluate.answers import LOOP, wilson
 from yanmo.model.decoding import for_decoding
 from yanmo.model.generate import Completion, generate
@@ -19,6 +20,8 @@ from yanmo.model.transformer import Transformer
 from yanmo.tokenizer.load import Tokenizer
 
 AT_ONCE = 128
+SHOWN = 6
+"""Held-out questions whose answers are shown at the end."""
 RATE_RISE = 0.05
 """So much more of the answers in a loop, or cut off, is a degradation."""
 
@@ -150,3 +153,27 @@ def shown(prompts: Sequence[str], before: Result, after: Result, count: int) -> 
     """Rows of question, answer before, answer after, spread evenly over the exam."""
     places = range(0, len(prompts), max(1, len(prompts) // count))[:count] if count else range(0)
     return [[prompts[place], before.texts[place], after.texts[place]] for place in places]
+
+
+def conclude(
+    run: Run,
+    exam: Exam,
+    questions: Sequence[str],
+    before: Result,
+    after: Result,
+    more: list[list[str]],
+    shares: Mapping[str, float],
+) -> None:
+    """The table of before and after (`more` are further rows of it), answers, where the time went, and what has become
+    worse; on the screen and in the report."""
+    worse = degradations(before, after)
+    run.table("held-out questions", ["what", "before", "after"], [*comparison(exam, before, after), *more])
+    run.table("answers", ["question", "before", "after"], shown(questions, before, after, SHOWN))
+    run.say("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
+    run.say(f"degraded: {'; '.join(worse)}" if worse else "nothing measured here has become clearly worse")
+    run.report |= {
+        "before": as_report(exam, before),
+        "after": as_report(exam, after),
+        "degraded": worse,
+        "time_shares": dict(shares),
+    }

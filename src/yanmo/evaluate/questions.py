@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import orjson
 import xxhash
 
 from yanmo.core.files import iter_lines, open_binary
 from yanmo.core.run import Run
+from yanmo.core.settings import CommandSettings
+from yanmo.evaluate.tax_settings import TaxSettings
+from yanmo.model.lora_settings import LoraSettings
 from yanmo.tokenizer.chat import ROLES, template_of
+from yanmo.train.rollout_settings import RolloutSettings
+from yanmo.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from yanmo.evaluate.exam import Exam
     from yanmo.evaluate.tax import Tax
-    from yanmo.evaluate.tax_settings import TaxSettings
     from yanmo.model.generate import Completion
     from yanmo.model.reward import RewardModel
     from yanmo.tokenizer.load import Tokenizer
     from yanmo.train.rollouts import Environment
-    from yanmo.train.settings import TrainSettings
 
 
 @dataclass(kw_only=True)
@@ -56,6 +59,67 @@ class QuestionSettings:
             raise ValueError(f"--questions: {self.questions} must be at least 1")
 
 
+@dataclass(kw_only=True)
+class ReinforcementSettings(QuestionSettings, CommandSettings):
+    """What `grpo` and `ppo` have in common."""
+
+    MAY_CHANGE: ClassVar = ("train.save-every", "train.keep")
+
+    init: Path
+    """The model directory to start from, which is also the reference; or an adapter's, whose training goes on."""
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    """--train.batch-size counts answers here."""
+    tax: TaxSettings = field(default_factory=TaxSettings)
+
+    def check(self) -> None:
+        """Raises: ValueError: the answers of a step are no whole number of groups, or see `QuestionSettings`."""
+        super().check()
+        if self.train.batch_size % self.rollout.group_size:
+            raise ValueError(
+                f"--train.batch-size: {self.train.batch_size} answers are no whole number of groups; "
+                f"--rollout.group-size is {self.rollout.group_size}"
+            )
+
+    @property
+    def groups(self) -> int:
+        """Questions asked at a time."""
+        return self.train.batch_size // self.rollout.group_size
+
+
+def reinforcement_training(steps: int, eval_every: int, save_every: int) -> TrainSettings:
+    return TrainSettings(
+        steps=steps,
+        sequence_length=256,
+        batch_size=128,
+        optimizer="adamw",
+        lr=1e-4,
+        weight_decay=0.0,
+        schedule="linear",
+        warmup=0.05,
+        eval_every=eval_every,
+        save_every=save_every,
+    )
+
+
+def room_for_a_question(settings: ReinforcementSettings) -> int:
+    """Tokens that a question may have beside the answer, in a row and in the contexts of policy and judge.
+
+    Raises: ValueError: none.
+    """
+    from yanmo.model.checkpoint import load_config
+
+    models = [settings.init, *([settings.reward_model] if settings.reward_model else [])]
+    context = min(settings.train.sequence_length, *(load_config(model).max_position_embeddings for model in models))
+    if context <= settings.rollout.max_new_tokens:
+        raise ValueError(
+            f"--rollout.max-new-tokens: {settings.rollout.max_new_tokens} leaves no room for a question in the "
+            f"{context} tokens that --train.sequence-length and the models' contexts allow"
+        )
+    return context - settings.rollout.max_new_tokens
+
+
 class Questions(NamedTuple):
     environment: Environment
     exam: Exam
@@ -67,23 +131,16 @@ class Questions(NamedTuple):
 
 
 def open_questions(
-    settings: QuestionSettings,
-    tokenizer: Tokenizer,
-    room: int,
-    questions: int,
-    group_size: int,
-    seed: int,
-    device: str,
-    run: Run,
+    settings: ReinforcementSettings, tokenizer: Tokenizer, room: int, device: str, run: Run
 ) -> Questions:
-    """What to ask. room: tokens that a prompt may have; questions: asked at a time.
+    """What to ask. room: tokens that a prompt may have.
 
     Raises: ValueError: an unknown task, a reward model with another tokenizer, no prompt that leaves room.
     """
-    settings.check()
+    seed = settings.train.seed
     if settings.task:
-        return ask_tasks(settings, tokenizer, room, questions, group_size, seed)
-    return ask_prompts(settings, tokenizer, room, questions, seed, device, run)
+        return ask_tasks(settings, tokenizer, room, settings.groups, settings.rollout.group_size, seed)
+    return ask_prompts(settings, tokenizer, room, settings.groups, seed, device, run)
 
 
 def ask_tasks(
